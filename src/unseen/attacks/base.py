@@ -1,0 +1,33 @@
+"""BASE: how much more probable does the target find the record than the references do on average?"""
+
+import numpy as np
+
+from unseen.attack import Attack
+from unseen.signal import Floats
+from unseen.signals import LOSS, REF_LOSS
+
+
+def base(loss: Floats, ref_loss: Floats) -> Floats:
+    """Score each record by log p(record | target) - log of the mean of p(record | reference), over all references.
+
+    `loss (records,)`, `ref_loss (references, records)`, in nats. Ranks as RMIA does for one target (BASE, theorem
+    on equivalence), without a population and without ties.
+
+    >>> base(np.array([0.0]), np.log([[2.0], [2.0]])).round(3)
+    array([0.693])
+    """
+    return mean_loss(ref_loss) - loss
+
+
+def mean_loss(ref_loss: Floats) -> Floats:
+    """Return -log of the mean over references of exp(-loss), `(records,)`, shifted so that nothing underflows."""
+    least = ref_loss.min(axis=0)
+    return least - np.log(np.exp(least - ref_loss).mean(axis=0))
+
+
+BASE = Attack(
+    score=base,
+    needs=(LOSS, REF_LOSS),
+    row="S2",
+    cites="Lassila et al. 2025, BASE, arXiv:2505.24089, section 3",
+)

@@ -1,0 +1,77 @@
+"""Every error raised on purpose, in one tree.
+
+    UnseenError                  catches all of them
+    ├── InputError               what was handed in cannot be used            exit 2
+    │   ├── PlanError            a key, value or combination in the plan
+    │   ├── DataError            a table, column, label or identifier
+    │   ├── ModelError           a model file or an answer the model gave
+    │   ├── FolderError          the run folder or the disk
+    │   ├── MissingExtra         an optional dependency is not installed
+    │   └── TooFewRecords        a rate that the counts cannot resolve
+    ├── TargetFailed             the user's model raised                      exit 3
+    ├── ReferencesFailed         too many refits raised                       exit 3
+    ├── MissingSignal            an attack was called without what it needs   exit 3
+    └── UndefinedScore           an attack produced no finite score           exit 3
+
+A message is one sentence with facts: who, needed what, got what, and the fix. It holds names, counts and shapes,
+never a record's content, a query or a score.
+"""
+
+
+class UnseenError(Exception):
+    """Anything that `unseen` raises on purpose."""
+
+    exit_code = 3
+
+
+class InputError(UnseenError):
+    """What was handed in cannot be used."""
+
+    exit_code = 2
+
+
+class PlanError(InputError):
+    """A key, a value or a combination in the plan."""
+
+
+class DataError(InputError):
+    """A table, column, label or identifier."""
+
+
+class ModelError(InputError):
+    """A model file, or an answer that no model should give."""
+
+
+class FolderError(InputError):
+    """The run folder, or the disk under it."""
+
+
+class MissingExtra(InputError):
+    """An optional dependency is needed and not installed."""
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(f"{what} needs {package}, which is not installed: pip install 'unseen[{extra}]'.")
+
+
+class TooFewRecords(InputError):
+    """A rate that the counts cannot resolve; `needed` says how many non-members would."""
+
+    def __init__(self, message: str, needed: int) -> None:
+        super().__init__(message)
+        self.needed = needed
+
+
+class TargetFailed(UnseenError):
+    """The user's model raised; its own message is withheld, because it may quote a record."""
+
+
+class ReferencesFailed(UnseenError):
+    """So many refits raised that the attacks that were asked for cannot run."""
+
+
+class MissingSignal(UnseenError):
+    """An attack was called without a signal that it needs."""
+
+
+class UndefinedScore(UnseenError):
+    """An attack gave a score that is not finite, or not one a record."""
