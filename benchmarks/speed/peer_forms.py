@@ -49,18 +49,19 @@ def lira_online_split(margin: Floats, ref_margin: Floats, ref_member: Bools) -> 
     """Log-likelihood ratio: a Python split a record, then medians and one vectorised density a side."""
     inside, outside = _split(ref_margin, ref_member)
     log_in = norm.logpdf(margin, np.median(inside, 1), inside.std(1) + SMALLEST_SD)
-    return log_in - norm.logpdf(margin, np.median(outside, 1), outside.std(1) + SMALLEST_SD)
+    log_out = norm.logpdf(margin, np.median(outside, 1), outside.std(1) + SMALLEST_SD)
+    return np.asarray(log_in - log_out)
 
 
 def lira_offline_split(margin: Floats, ref_margin: Floats, ref_member: Bools) -> Floats:
     """Log-density under the non-member Gaussian: a Python split a record, then one vectorised density."""
     _, outside = _split(ref_margin, ref_member)
-    return -norm.logpdf(margin, np.median(outside, 1), outside.std(1) + SMALLEST_SD)
+    return np.asarray(-norm.logpdf(margin, np.median(outside, 1), outside.std(1) + SMALLEST_SD))
 
 
 def rmia_ratio(loss: Floats, ref_loss: Floats) -> Floats:
     """p(x) under the target over its mean under the references."""
-    return np.exp(-loss) / np.exp(-ref_loss).mean(axis=0)
+    return np.asarray(np.exp(-loss) / np.exp(-ref_loss).mean(axis=0))
 
 
 def rmia_matrix(ratio: Floats, population_ratio: Floats) -> Floats:

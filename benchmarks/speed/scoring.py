@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONPATH=src python benchmarks/speed/scoring.py
 
 Writes `scoring.md` beside this file and exits 1 if a limit does not hold. Data are random: a seeded world of
-Gaussian logits, half of the records members, each in a random half of the references.
+Gaussian logits; a fair coin puts each record into each reference, so that counts differ as they do in use.
 """
 
 import argparse
@@ -90,9 +90,8 @@ def _logits(rng: np.random.Generator, records: int) -> tuple[Array, Array, Array
     """Target logits, reference logits and reference membership: a centre, a gap for members, and noise."""
     centre = rng.normal(2.0, 1.5, records).astype(np.float32)
     gap = rng.gamma(2.0, 0.5, records).astype(np.float32)
-    draws = rng.random((REFERENCES, records), dtype=np.float32)
-    member = draws < np.median(draws, axis=0)
-    references = centre + gap * member + rng.standard_normal(draws.shape, dtype=np.float32)
+    member = rng.integers(2, size=(REFERENCES, records), dtype=np.int8).astype(np.bool_)
+    references = centre + gap * member + rng.standard_normal(member.shape, dtype=np.float32)
     target = centre + gap * (rng.random(records) < 0.5) + rng.standard_normal(records, dtype=np.float32)
     return target, references, member
 
@@ -158,7 +157,7 @@ class PeerRow:
     form: str
     condition: str
     cost: Cost
-    scale: float = 1.0
+    scale: float
 
 
 def measure_peers(world: World, repeats: int) -> list[PeerRow]:
@@ -167,30 +166,17 @@ def measure_peers(world: World, repeats: int) -> list[PeerRow]:
     few = [array[..., :2_000] for array in lira]
     ratio = forms.rmia_ratio(world["loss"], world["ref_loss"])
     z = forms.rmia_ratio(world["population_loss"], world["ref_population_loss"])
-    scaled = "2,000 records timed, CPU multiplied by 25; memory as on 2,000"
-    return [
-        PeerRow("LiRA online, SciPy call a record", scaled, measure(lambda: forms.lira_online_loop(*few), 3), 25),
-        PeerRow("LiRA offline, SciPy call a record", scaled, measure(lambda: forms.lira_offline_loop(*few), 3), 25),
-        PeerRow(
-            "LiRA online, split a record, one density", "all", measure(lambda: forms.lira_online_split(*lira), repeats)
-        ),
-        PeerRow(
-            "LiRA offline, split a record, one density",
-            "all",
-            measure(lambda: forms.lira_offline_split(*lira), repeats),
-        ),
-        PeerRow(
-            "RMIA, records x population matrix",
-            "5,000 x 5,000 only, not scaled; ratios given",
-            measure(lambda: forms.rmia_matrix(ratio[:5_000], z[:5_000]), repeats),
-        ),
-        PeerRow(
-            "RMIA, loop over records",
-            "500 records x 50,000 timed, CPU multiplied by 100; ratios given",
-            measure(lambda: forms.rmia_loop(ratio[:500], z), repeats),
-            100,
-        ),
-    ]
+    scaled = "2,000 records, CPU x 25, memory as it was"
+    square, thin = "5,000 x 5,000 only, not scaled; ratios given", "500 records x 50,000, CPU x 100; ratios given"
+    calls: tuple[tuple[str, str, Callable[[], object], float], ...] = (
+        ("LiRA online, SciPy call a record", scaled, lambda: forms.lira_online_loop(*few), 25),
+        ("LiRA offline, SciPy call a record", scaled, lambda: forms.lira_offline_loop(*few), 25),
+        ("LiRA online, split a record, one density", "all", lambda: forms.lira_online_split(*lira), 1),
+        ("LiRA offline, split a record, one density", "all", lambda: forms.lira_offline_split(*lira), 1),
+        ("RMIA, records x population matrix", square, lambda: forms.rmia_matrix(ratio[:5_000], z[:5_000]), 1),
+        ("RMIA, loop over records", thin, lambda: forms.rmia_loop(ratio[:500], z), 100),
+    )
+    return [PeerRow(form, condition, measure(call, repeats), scale) for form, condition, call, scale in calls]
 
 
 @dataclass(frozen=True)
@@ -273,10 +259,12 @@ def header(machine: str, repeats: int, load: tuple[float, float]) -> list[str]:
         "",
         "    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONPATH=src python benchmarks/speed/scoring.py",
         "",
-        f"Machine: {machine}. {versions}. Threads: {threads}. One-minute load {load[0]:.1f} before, {load[1]:.1f} after.",
+        f"Machine: {machine}. {versions}. Threads: {threads}.",
+        f"One-minute load {load[0]:.1f} before, {load[1]:.1f} after.",
         "",
-        f"{REFERENCES} references, RMIA against {POPULATION:,} population records, a seeded Gaussian-logit world.",
-        f"CPU s is the median of {repeats} calls after one warm-up (`time.process_time`; 3 for the SciPy loops). Extra",
+        f"{REFERENCES} references, RMIA against {POPULATION:,} population records, a seeded Gaussian-logit world with",
+        "a fair coin for each record and reference.",
+        f"CPU s is the median of {repeats} calls after one warm-up (`time.process_time`). Extra",
         "MiB is the `tracemalloc` peak of a separate call, beyond the inputs and with the result.",
         "",
         "Limits to hold, in this run and for both input types: any LiRA or moderated-t form 0.06 CPU-s (trended 0.08)",

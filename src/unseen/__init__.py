@@ -1,0 +1,40 @@
+"""unseen: measure how far a model gives away who was in its training data.
+
+The public names are listed here by hand and imported when first used, so that `import unseen` stays quick and nothing
+happens at import.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_PUBLIC = {
+    "audit": "unseen.auditing",
+    "audit_table": "unseen.tables",
+    "audit_plan": "unseen.planned",
+    "Context": "unseen.policy",
+    "Estimate": "unseen.estimate",
+    "Limit": "unseen.policy",
+    "Outcome": "unseen.outcome",
+    "Policy": "unseen.policy",
+    "Records": "unseen.records",
+    "Report": "unseen.report",
+}
+_MODULES = ("attacks", "data", "demo", "displays", "errors", "options", "plan", "proposal", "renderers", "report", "stats", "testing")
+
+__all__ = [*_PUBLIC, *_MODULES]  # noqa: PLE0604 - a list of names, built from the two above
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        value = getattr(import_module(_PUBLIC[name]), name)
+    elif name in _MODULES:
+        value = import_module(f"unseen.{name}")
+    else:
+        raise AttributeError(f"module 'unseen' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -24,7 +24,8 @@ ROWS = {
 class Attack:
     """A plain scoring function and its declared needs; the function's argument names are the signals' names.
 
-    `row` is the signal row it reads (S1 to S5), `cites` a source down to the section, or "heuristic".
+    `row` is the signal row it reads (S1 to S5), `cites` a source, down to the section where
+    that was checked, or "heuristic".
     """
 
     score: Callable[..., Floats]
@@ -52,8 +53,14 @@ class Attack:
 
     @property
     def meaning(self) -> str:
-        """The first line of the function's docstring."""
-        return (inspect.getdoc(self.score) or "").split("\n")[0]
+        """The first sentence of the function's docstring."""
+        return self.explanation.split("\n\n")[0].replace("\n", " ").split(": ")[0]
+
+    @property
+    def explanation(self) -> str:
+        """The function's docstring without its examples."""
+        text = inspect.getdoc(self.score) or ""
+        return text.split("\n\n>>>")[0].replace("`", "")
 
     def missing(self, signals: Mapping[str, Array]) -> tuple[str, ...]:
         """Names of the needed signals that were not measured."""

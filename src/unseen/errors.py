@@ -17,6 +17,9 @@ A message is one sentence with facts: who, needed what, got what, and the fix. I
 never a record's content, a query or a score.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class UnseenError(Exception):
     """Anything that `unseen` raises on purpose."""
@@ -75,3 +78,13 @@ class MissingSignal(UnseenError):
 
 class UndefinedScore(UnseenError):
     """An attack gave a score that is not finite, or not one a record."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` where a known name is near, else nothing.
+
+    >>> did_you_mean("lira-onlin", ["lira-online", "gap"])
+    "; did you mean 'lira-online'?"
+    """
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -21,5 +21,5 @@ def attack_p(loss: Floats, population_loss: Floats) -> Floats:
 
 
 ATTACK_P = Attack(
-    score=attack_p, needs=(LOSS, POPULATION_LOSS), row="S1", cites="Ye et al. 2022, arXiv:2111.09679, section 4.2"
+    score=attack_p, needs=(LOSS, POPULATION_LOSS), row="S1", cites="Ye et al. 2022, arXiv:2111.09679 (Attack P)"
 )

@@ -25,5 +25,5 @@ ATTACK_R = Attack(
     score=attack_r,
     needs=(LOSS, REF_LOSS, REF_MEMBER),
     row="S2",
-    cites="Ye et al. 2022, arXiv:2111.09679, section 4.3",
+    cites="Ye et al. 2022, arXiv:2111.09679 (Attack R)",
 )

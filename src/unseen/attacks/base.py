@@ -10,8 +10,8 @@ from unseen.signals import LOSS, REF_LOSS
 def base(loss: Floats, ref_loss: Floats) -> Floats:
     """Score each record by log p(record | target) - log of the mean of p(record | reference), over all references.
 
-    `loss (records,)`, `ref_loss (references, records)`, in nats. Ranks as RMIA does for one target (BASE, theorem
-    on equivalence), without a population and without ties.
+    `loss (records,)`, `ref_loss (references, records)`, in nats. Ranks as RMIA does for one target (shown
+    equivalent under one setting), without a population and without ties.
 
     >>> base(np.array([0.0]), np.log([[2.0], [2.0]])).round(3)
     array([0.693])
@@ -29,5 +29,5 @@ BASE = Attack(
     score=base,
     needs=(LOSS, REF_LOSS),
     row="S2",
-    cites="Lassila et al. 2025, BASE, arXiv:2505.24089, section 3",
+    cites="Lassila et al. 2025, BASE, arXiv:2505.24089 (BASE)",
 )

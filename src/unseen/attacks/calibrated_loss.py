@@ -26,5 +26,5 @@ CALIBRATED_LOSS = Attack(
     score=calibrated_loss,
     needs=(LOSS, REF_LOSS, REF_MEMBER),
     row="S2",
-    cites="Watson et al. 2022, arXiv:2111.08440, section 4",
+    cites="Watson et al. 2022, arXiv:2111.08440 (difficulty calibration)",
 )

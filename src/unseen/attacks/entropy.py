@@ -17,5 +17,5 @@ def entropy(entropy: Floats) -> Floats:
 
 
 ENTROPY_ATTACK = Attack(
-    score=entropy, needs=(ENTROPY,), row="S1", cites="Salem et al. 2019, arXiv:1806.01246, section V (adversary 3)"
+    score=entropy, needs=(ENTROPY,), row="S1", cites="Salem et al. 2019, arXiv:1806.01246, section V-C (adversary 3)"
 )

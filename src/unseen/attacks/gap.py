@@ -19,4 +19,4 @@ def gap(correct: Floats) -> Floats:
     return np.asarray(correct, dtype=np.float64)
 
 
-GAP = Attack(score=gap, needs=(CORRECT,), row="S3", cites="Yeom et al. 2018, arXiv:1709.01604, section 3.2")
+GAP = Attack(score=gap, needs=(CORRECT,), row="S3", cites="Choquette-Choo et al. 2021, arXiv:2007.14321v2, section 4.1")

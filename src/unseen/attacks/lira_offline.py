@@ -29,5 +29,5 @@ LIRA_OFFLINE = Attack(
     score=lira_offline,
     needs=(MARGIN, REF_MARGIN, REF_MEMBER),
     row="S2",
-    cites="Carlini et al. 2022, arXiv:2112.03570, section V-C, equation 4",
+    cites="Carlini et al. 2022, arXiv:2112.03570, section IV (offline, one-sided test, after algorithm 1)",
 )

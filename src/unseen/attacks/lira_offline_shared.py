@@ -26,5 +26,6 @@ LIRA_OFFLINE_SHARED = Attack(
     score=lira_offline_shared,
     needs=(MARGIN, REF_MARGIN, REF_MEMBER),
     row="S2",
-    cites="Carlini et al. 2022, arXiv:2112.03570, sections V-C and VI-B (fixed variance), pooled within records",
+    cites="Carlini et al. 2022, arXiv:2112.03570, section IV (offline) and VI-B with figure 17 (one variance "
+    "for all examples), pooled within records",
 )

@@ -29,5 +29,5 @@ LIRA_ONLINE = Attack(
     score=lira_online,
     needs=(MARGIN, REF_MARGIN, REF_MEMBER),
     row="S2",
-    cites="Carlini et al. 2022, arXiv:2112.03570, section V, algorithm 1",
+    cites="Carlini et al. 2022, arXiv:2112.03570, section IV-C, algorithm 1",
 )

@@ -29,5 +29,5 @@ LIRA_ONLINE_SHARED = Attack(
     score=lira_online_shared,
     needs=(MARGIN, REF_MARGIN, REF_MEMBER),
     row="S2",
-    cites="Carlini et al. 2022, arXiv:2112.03570, section VI-B (fixed variance), pooled within records",
+    cites="Carlini et al. 2022, arXiv:2112.03570, section VI-B and figure 17, pooled within records",
 )

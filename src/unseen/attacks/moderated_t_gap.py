@@ -36,5 +36,5 @@ MODERATED_T_GAP = Attack(
     score=moderated_t_gap,
     needs=(MARGIN, REF_MARGIN, REF_MEMBER),
     row="S2",
-    cites="Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), section 6.2; the gap's shrinkage is ours (docs/statistics.md)",
+    cites="Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), article 3; the gap's shrinkage is ours (docs/statistics.md)",
 )

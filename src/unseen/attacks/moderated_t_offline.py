@@ -32,6 +32,6 @@ MODERATED_T_OFFLINE = Attack(
     score=moderated_t_offline,
     needs=(MARGIN, REF_MARGIN, REF_MEMBER),
     row="S2",
-    cites="Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), section 6.2, in the one-sided test of Carlini et al. 2022, "
-    "arXiv:2112.03570, equation 4",
+    cites="Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), article 3, in the one-sided offline test of Carlini et al. "
+    "2022, arXiv:2112.03570, section IV",
 )

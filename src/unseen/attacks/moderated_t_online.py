@@ -37,6 +37,6 @@ MODERATED_T_ONLINE = Attack(
     score=moderated_t_online,
     needs=(MARGIN, REF_MARGIN, REF_MEMBER),
     row="S2",
-    cites="Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), section 6.2, on the margins of Carlini et al. 2022; "
-    "compare BaVarIA, arXiv:2603.11799",
+    cites="Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), article 3, on the margins of Carlini et al. 2022; "
+    "compare BaVarIA (Brännvall 2026, arXiv:2603.11799)",
 )

@@ -57,6 +57,6 @@ MODERATED_T_TREND = Attack(
     score=moderated_t_trend,
     needs=(MARGIN, REF_MARGIN, REF_MEMBER),
     row="S2",
-    cites="Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), section 6.2, with limma's trend (Law et al. 2014, "
-    "doi:10.1186/gb-2014-15-2-r29); the gap's trend is ours (docs/statistics.md)",
+    cites="Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), article 3, after limma-trend (Law et al. 2014, "
+    "doi:10.1186/gb-2014-15-2-r29) with binned means for its spline; the gap's trend is ours (docs/statistics.md)",
 )

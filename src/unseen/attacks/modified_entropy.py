@@ -28,5 +28,5 @@ MODIFIED_ENTROPY_ATTACK = Attack(
     score=modified_entropy,
     needs=(MODIFIED_ENTROPY, LABEL),
     row="S1",
-    cites="Song and Mittal 2021, arXiv:2003.10595, section 4.1 and equation 8",
+    cites="Song and Mittal 2021, arXiv:2003.10595 (modified prediction entropy)",
 )

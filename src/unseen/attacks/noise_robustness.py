@@ -22,5 +22,5 @@ NOISE_ROBUSTNESS = Attack(
     score=noise_robustness,
     needs=(ROBUSTNESS,),
     row="S4",
-    cites="Choquette-Choo et al. 2021, arXiv:2007.14321, section 4.3 (noise robustness for tabular data)",
+    cites="Choquette-Choo et al. 2021, arXiv:2007.14321v2, section 4.4 (robustness to random noise)",
 )

@@ -16,7 +16,7 @@ def qmia(margin: Floats, features: Floats, label: Ints) -> Floats:
     """Score each record by its margin above the expected margin of records like it, in their standard deviations.
 
     `margin (records,)`, `features (records, columns)`, `label (records,)`. A regressor learns the margin's mean and
-    log variance from features and label (the paper's Gaussian form). It is cross-fitted over the audited records and
+    log variance from features and label. It is cross-fitted over the audited records and
     blind to membership: no record is scored by a regressor that was fitted on it. It needs no references, and no
     labelled non-members either: the paper fits on those, ours on a mixture, which costs some power and keeps the null
     exact (docs/decisions/0004-blind-qmia.md).
@@ -54,5 +54,5 @@ QMIA = Attack(
     score=qmia,
     needs=(MARGIN, FEATURES, LABEL),
     row="S2",
-    cites="Bertran et al. 2023, arXiv:2307.03694, section 3 (Gaussian form), cross-fitted and blind to membership",
+    cites="Bertran et al. 2023, arXiv:2307.03694, in a Gaussian form, cross-fitted and blind to membership",
 )

@@ -44,5 +44,5 @@ RMIA_OFFLINE = Attack(
     score=rmia_offline,
     needs=(LOSS, REF_LOSS, REF_MEMBER, POPULATION_LOSS, REF_POPULATION_LOSS, REF_POPULATION_MEMBER),
     row="S2",
-    cites="Zarifzadeh et al. 2024, arXiv:2312.03262, appendix B.2.2 (offline)",
+    cites="Zarifzadeh et al. 2024, arXiv:2312.03262 (offline approximation of p(x) with a)",
 )

@@ -28,5 +28,5 @@ RMIA_ONLINE = Attack(
     score=rmia_online,
     needs=(LOSS, REF_LOSS, POPULATION_LOSS, REF_POPULATION_LOSS),
     row="S2",
-    cites="Zarifzadeh et al. 2024, arXiv:2312.03262, equations 2-4 (online)",
+    cites="Zarifzadeh et al. 2024, arXiv:2312.03262 (pairwise likelihood ratio and its score, online)",
 )

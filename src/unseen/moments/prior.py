@@ -1,4 +1,4 @@
-"""The empirical-Bayes prior of many variances: Smyth 2004, Statistical Applications in Genetics 3(1), section 6.2."""
+"""The empirical-Bayes prior of many variances: Smyth 2004, Statistical Applications in Genetics 3(1), article 3, as limma does."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Prior:
 def fit_prior(side: Side) -> Prior:
     """Return the prior whose moments of log variance match those of the records with at least two references.
 
-    Zero variances count as 1e-5 of the median, as limma does, so that one frozen record cannot decide the prior.
+    Zero variances count as 1e-5 of the median, much as limma does, so that one frozen record cannot decide the prior.
     Where fewer than three records have a variance, the prior is the pooled variance, held to completely.
     """
     known = side.freedom > 0

@@ -18,7 +18,7 @@ def entropy(log_probs: Floats) -> Floats:
 def modified_entropy(log_probs: Floats, label: Ints) -> Floats:
     """Return Song and Mittal's modified entropy in nats, `(records,)`; infinite where it is certain and wrong.
 
-    -(1 - p_y) log p_y - sum over other classes of p_i log(1 - p_i): Song and Mittal 2021, arXiv:2003.10595, eq. 8.
+    -(1 - p_y) log p_y - sum over other classes of p_i log(1 - p_i): Song and Mittal 2021, arXiv:2003.10595.
 
     >>> modified_entropy(np.log([[1.0, 1e-300]]), np.array([0])).round(3)
     array([0.])

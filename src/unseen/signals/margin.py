@@ -10,7 +10,7 @@ def margin(log_probs: Floats, label: Ints) -> Floats:
     """Return log p_y - log of the summed other probabilities, `(records,)`, from `log_probs (records, classes)`.
 
     Summing the others instead of taking 1 - p_y keeps digits where p_y rounds to 1 (Carlini et al. 2022,
-    arXiv:2112.03570, section V-A, computed in log space). Infinite where p_y is exactly 0 or 1.
+    arXiv:2112.03570, section VI-A, computed in log space). Infinite where p_y is exactly 0 or 1.
 
     >>> margin(np.log([[0.8, 0.2]]), np.array([0])).round(3)
     array([1.386])

@@ -1,0 +1,264 @@
+"""The whole audit on one page: pool, answers, references, signals, attacks, estimates, report."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unseen.errors import PlanError
+from unseen.estimating import Questions
+from unseen.features.rows import column
+from unseen.judgement import Judgement, judge
+from unseen.measuring import Measured, measure, robustness
+from unseen.options import Options
+from unseen.outcome import Outcome
+from unseen.policy import Context, Policy
+from unseen.pool import Pool, assemble, shared_content
+from unseen.provenance import digest, provenance
+from unseen.records import Records, as_records
+from unseen.reference import ReferenceTask
+from unseen.references.gather import Gathered, gather
+from unseen.references.inclusion import draw_inclusion, draw_seeds
+from unseen.references.processes import Processes
+from unseen.references.store import ReferenceStore
+from unseen.report import Provenance, ReferenceFacts, Report, TargetFacts
+from unseen.runs import claim
+from unseen.signal import Signals
+from unseen.slicing import Slice, by_loss_decile, by_value
+from unseen.target import Target
+from unseen.targets.estimator import EstimatorTarget
+from unseen.targets.function import FunctionTarget
+from unseen.trial import Trial
+
+MOST_INCLUDED = 0.9  # of the pool in one reference, so that a record has references that never saw it
+
+
+def audit(  # noqa: PLR0913 - the one call that everybody makes
+    model: Any,
+    members: Records | tuple[Any, Any],
+    non_members: Records | tuple[Any, Any],
+    population: Records | tuple[Any, Any] | None = None,
+    references: int = 16,
+    context: Context | None = None,
+    policy: Policy | None = None,
+    seed: int = 0,
+    *,
+    classes: Sequence[Any] | None = None,
+    attacks: Sequence[str] | None = None,
+    slices: Sequence[str] = (),
+    rule: str = "mean",
+    copies: int = 12,
+    training_size: int | None = None,
+    fprs: Sequence[float] | None = None,
+    workers: int | None = None,
+    folder: str | Path | None = None,
+) -> Outcome:
+    """Audit a fitted classifier: how well can an attacker tell its members from others like them?
+
+    `members` and `non_members` are pairs (features, labels) or `unseen.Records` (with ids and, where the person and
+    not the record is to be protected, groups); `population` holds further known non-members. `model` has scikit-learn's
+    interface, or is a function from features to probabilities, with its `classes`. `references` models like it are
+    retrained on random subsets, in `workers` processes; a function cannot be, and takes references=0. `slices` names
+    feature columns, `rule` ("mean" or "max") combines a person's records, `copies` is the number of perturbed copies a
+    record for `noise-robustness`, `training_size` the size of the target's training set where it is not the number of
+    members. With a `folder`, finished references are kept there, and a later run with the same data, estimator and
+    seed uses them.
+
+    Raises a subclass of `unseen.errors.UnseenError` whose message never quotes a record. What it does not show: see
+    `report.not_tested` on the result.
+
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(size=(600, 3)), rng.integers(0, 2, 600)
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> model = DecisionTreeClassifier(random_state=0).fit(X[:300], y[:300])
+    >>> audit(model, (X[:300], y[:300]), (X[300:], y[300:]), references=0, attacks=["gap"]).state
+    'leak'
+    """
+    options = Options(
+        references=references,
+        seed=seed,
+        attacks=attacks,
+        slices=slices,
+        rule=rule,
+        copies=copies,
+        training_size=training_size,
+        policy=policy or Policy(),
+        context=context or Context(),
+        questions=Questions() if fprs is None else Questions(fprs=tuple(fprs)),
+        folder=None if folder is None else Path(folder),
+        engine=Processes(workers),
+    )
+    others = None if population is None else as_records(population, "population")
+    return audit_records(
+        as_target(model, classes), as_records(members, "members"), as_records(non_members, "non_members"), others, options
+    )
+
+
+def as_target(model: Any, classes: Sequence[Any] | None = None) -> Target:
+    """Return `model` as a target: an estimator, or a function with the classes of its probabilities."""
+    if callable(model) and not hasattr(model, "predict"):
+        if classes is None:
+            raise PlanError("a function needs `classes`: the labels of its probabilities' columns, in order.")
+        return FunctionTarget(model, np.asarray(classes))
+    return EstimatorTarget(model)
+
+
+def audit_records(
+    target: Target, members: Records, non_members: Records, population: Records | None, options: Options
+) -> Outcome:
+    """Audit `target` on records: everything that `audit` does."""
+    started, attacks = datetime.now(UTC), options.chosen()
+    for part in (members, non_members, population):
+        if part is not None and isinstance(target, EstimatorTarget):
+            target.check_columns(part.features)
+    pool = assemble(members, non_members, population, target.classes, options.rule)
+    slices = column_slices(options.slices, pool)
+    data = digest(pool.digests, pool.unit_of, pool.audited)
+    model = target.fingerprint() if isinstance(target, EstimatorTarget) else type(target).__name__
+    claim(options.folder, data, model, options.seed)
+    answers = target.answer(pool.features)
+    references, rate = train_references(target, model, pool, options)
+    wanted = {signal.name for attack in attacks for signal in attack.needs}
+    measured = measure(target, pool, answers, references, sorted(wanted))
+    signals, queries = measured.signals, measured.queries
+    if "robustness" in wanted:
+        options.progress("perturbed copies", 0, 1)
+        signals = Signals(**signals, robustness=robustness(target, pool, options.copies, options.seed))
+        queries += options.copies * pool.audited.size
+    if "loss" in signals:
+        slices = [*slices, *by_loss_decile(signals["loss"], pool.trial)]
+    facts = reference_facts(references, rate)
+    judgement = judge(signals, pool.trial, attacks, slices, options, facts)
+    report = make_report(
+        judgement,
+        pool.trial,
+        options,
+        target_facts(target, measured, pool.trial, queries),
+        facts,
+        pool.population.size,
+        pool_notes(pool, references, rate, options),
+        provenance(options.seed, data, model, options.plan, started),
+    )
+    return Outcome(report, pool.trial, judgement.scores, judgement.p_values)
+
+
+def train_references(target: Target, model: str, pool: Pool, options: Options) -> tuple[Gathered, float | None]:
+    """Return the references of this audit and the rate of their coins; none where the target cannot be retrained."""
+    if options.references == 0 or not isinstance(target, EstimatorTarget):
+        if options.references and not isinstance(target, EstimatorTarget):
+            raise PlanError("a function cannot be retrained: say references=0, or hand in an estimator.")
+        return Gathered(None, None, np.zeros((0, len(pool)), dtype=bool), 0, 0, 0, {}), None
+    size = options.training_size or int(record_members(pool.trial).sum())
+    rate = min(size / len(pool), MOST_INCLUDED)
+    inclusion = draw_inclusion(options.seed, options.references, pool.units, rate)[:, pool.unit_of]
+    task = ReferenceTask(
+        target, pool.features, pool.labels, pool.label_index, inclusion, draw_seeds(options.seed, options.references)
+    )
+    content = blake2b(digest_size=16)
+    for part in (digest(pool.digests, pool.unit_of), model, str(options.seed), repr(rate)):
+        content.update(part.encode())
+    store = ReferenceStore(options.folder, content.hexdigest())
+
+    def progress(done: int, of: int) -> None:
+        options.progress("references", done, of)
+
+    return gather(task, options.engine, store, progress), rate
+
+
+def record_members(trial: Trial) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which audited records are members, whatever the unit."""
+    return trial.member if trial.unit_of is None else trial.member[trial.unit_of]
+
+
+def column_slices(names: Sequence[str], pool: Pool) -> list[Slice]:
+    """Return the slices by class and by each named column, over the audited records."""
+    slices = by_value("class", pool.labels[pool.audited], pool.trial)
+    for name in names:
+        slices += by_value(name, column(pool.features, name)[pool.audited], pool.trial)
+    return slices
+
+
+def target_facts(target: Target, measured: Measured, trial: Trial, queries: int) -> TargetFacts:
+    """Return what was audited and how well it does."""
+    member = record_members(trial)
+    kind = type(target.model).__name__ if isinstance(target, EstimatorTarget) else "function"
+    return TargetFacts(
+        kind=kind,
+        classes=target.classes.size,
+        access=sorted(target.access),
+        member_accuracy=float(measured.correct[member].mean()),
+        non_member_accuracy=float(measured.correct[~member].mean()),
+        saturated_answers=measured.saturated_answers,
+        queries=queries,
+    )
+
+
+def reference_facts(references: Gathered, rate: float | None) -> ReferenceFacts:
+    """Return how the references came about."""
+    return ReferenceFacts(
+        asked=references.asked,
+        finished=references.finished,
+        reused=references.reused,
+        damaged=references.damaged,
+        failures=references.failures,
+        inclusion_rate=rate,
+    )
+
+
+def pool_notes(pool: Pool, references: Gathered, rate: float | None, options: Options) -> list[str]:
+    """Return what a reader should know about the data and the references before believing a number."""
+    notes = []
+    shared = shared_content(pool)
+    if shared:
+        notes.append(
+            f"{shared} audited records equal one on the other side in every column: they blur the split and hide leaks."
+        )
+    if rate == MOST_INCLUDED:
+        notes.append(
+            f"references are trained on {rate:.0%} of the pool, less than the target was: hand in a population, "
+            "or more non-members."
+        )
+    if references.failures:
+        failed = ", ".join(f"{count} x {name}" for name, count in references.failures.items())
+        notes.append(f"{sum(references.failures.values())} of {references.asked} references failed ({failed}).")
+    if references.damaged:
+        notes.append(f"{references.damaged} kept references were damaged on disk and trained again.")
+    if options.references == 0:
+        notes.append("no references were trained: the stronger attacks did not run.")
+    return notes
+
+
+def make_report(  # noqa: PLR0913 - one field each
+    judgement: Judgement,
+    trial: Trial,
+    options: Options,
+    target: TargetFacts,
+    references: ReferenceFacts,
+    population: int,
+    notes: list[str],
+    origin: Provenance,
+) -> Report:
+    """Return the report: judgement, conditions and provenance in one value."""
+    return Report(
+        state=judgement.state,
+        reasons=judgement.reasons,
+        recommended=judgement.recommended,
+        unit=trial.unit,
+        rule=trial.rule if trial.unit == "person" else "",
+        members=trial.members,
+        non_members=trial.non_members,
+        population=population,
+        family=judgement.family,
+        target=target,
+        references=references,
+        attacks=judgement.attacks,
+        slices=judgement.slices,
+        limits=judgement.limits,
+        notes=notes,
+        policy=options.policy,
+        context=options.context,
+        provenance=origin,
+    )

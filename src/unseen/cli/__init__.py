@@ -1,0 +1,1 @@
+"""The command line: one file a subcommand, each one call of the library and one print."""

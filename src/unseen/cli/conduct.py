@@ -1,0 +1,48 @@
+"""How every subcommand behaves: errors as one sentence, exit codes, and progress for people only."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+from unseen.errors import UnseenError
+
+INTERRUPTED = 130
+
+
+@contextmanager
+def conduct(kept: str = "") -> Iterator[None]:
+    """Turn errors into one sentence on standard error and the error's exit code; `kept` says what an interrupt left."""
+    try:
+        yield
+    except UnseenError as error:
+        typer.echo(f"unseen: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        typer.echo(f"unseen: interrupted.{f' {kept}' if kept else ''}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except OSError as error:
+        typer.echo(f"unseen: the system refused: {error.strerror or type(error).__name__}.", err=True)
+        raise typer.Exit(2) from None
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a progress function that draws bars with the time left on a terminal, and is silent elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda what, done, of: None
+        return
+    from rich.console import Console  # start-up time: only who watches pays for it
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def progress(what: str, done: int, of: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=of)
+            bars.update(tasks[what], completed=done, total=of)
+
+        yield progress

@@ -1,0 +1,30 @@
+"""The `unseen` command."""
+
+import typer
+
+from unseen import __version__
+from unseen.cli import attacks, audit, demo, init
+
+app = typer.Typer(
+    name="unseen",
+    help="Measure how far a model gives away who was in its training data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 within policy, 1 over it, 2 wrong input, 3 inconclusive or failed.",
+)
+app.command("init")(init.init)
+app.command("audit")(audit.audit)
+app.command("demo")(demo.demo)
+app.add_typer(attacks.app, name="attacks")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version.")) -> None:
+    """Measure how far a model gives away who was in its training data."""

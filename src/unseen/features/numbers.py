@@ -1,0 +1,54 @@
+"""A feature table as numbers, for attackers that learn from features."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from unseen.features.rows import is_pandas
+from unseen.signal import Array, Floats
+
+MOST_COLUMNS = 200
+
+
+def as_numbers(table: Any) -> Floats:
+    """Return `(records, columns)` float64: numbers as they are, other values as the code of their sorted rank.
+
+    Missing values become NaN. A sparse or very wide table keeps its columns of largest variance, at most 200.
+    """
+    if sparse.issparse(table):
+        return _widest(table.tocsc())
+    columns = _columns(table)
+    return np.column_stack([_numeric(values) for values in columns])
+
+
+def _columns(table: Any) -> list[Array]:
+    if isinstance(table, pl.DataFrame):
+        return [table[name].to_numpy() for name in table.columns]
+    if is_pandas(table):
+        return [np.asarray(table[name]) for name in table.columns]
+    array = np.asarray(table)
+    flat = array.reshape(array.shape[0], -1)
+    if flat.dtype.kind not in "OSU" and flat.shape[1] > MOST_COLUMNS:
+        flat = flat[:, np.sort(np.argsort(-flat.var(axis=0), kind="stable")[:MOST_COLUMNS])]
+    return list(flat.T)
+
+
+def _numeric(values: Array) -> Floats:
+    if values.dtype.kind in "bifu":
+        return values.astype(np.float64)
+    if values.dtype.kind in "mM":
+        return values.astype("int64").astype(np.float64)
+    try:
+        return values.astype(np.float64)
+    except (TypeError, ValueError):
+        _, codes = np.unique([str(value) for value in values.tolist()], return_inverse=True)
+        return codes.astype(np.float64)
+
+
+def _widest(matrix: Any) -> Floats:
+    mean = np.asarray(matrix.mean(axis=0)).ravel()
+    variance = np.asarray(matrix.multiply(matrix).mean(axis=0)).ravel() - mean**2
+    kept = np.sort(np.argsort(-variance, kind="stable")[:MOST_COLUMNS])
+    return np.asarray(matrix[:, kept].toarray(), dtype=np.float64)

@@ -1,0 +1,90 @@
+"""Rows and columns of a feature table, whatever holds it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from unseen.errors import DataError
+from unseen.signal import Array, Ints
+
+
+def is_pandas(table: Any) -> bool:
+    """Say whether `table` is a pandas frame, without importing pandas."""
+    return type(table).__module__.split(".")[0] == "pandas" and hasattr(table, "iloc")
+
+
+def count_rows(table: Any) -> int:
+    """Return the number of rows."""
+    shape = getattr(table, "shape", None)
+    if shape is None:
+        raise DataError(f"features must be a NumPy, SciPy, pandas or polars table, got {type(table).__name__}.")
+    if len(shape) < 2:
+        raise DataError(f"features must have rows and columns, got shape {tuple(shape)}.")
+    return int(shape[0])
+
+
+def take_rows(table: Any, index: Ints) -> Any:
+    """Return the rows at `index`, in that order, as the same kind of table."""
+    if is_pandas(table):
+        return table.iloc[index]
+    return table[index]
+
+
+def column_names(table: Any) -> list[str] | None:
+    """Return the column names, or None where the table has none."""
+    if isinstance(table, pl.DataFrame):
+        return table.columns
+    return [str(name) for name in table.columns] if is_pandas(table) else None
+
+
+def concatenate(tables: Sequence[Any]) -> Any:
+    """Return the tables under one another; they must be of one kind with the same columns in the same order."""
+    first = tables[0]
+    for other in tables[1:]:
+        _check_alike(first, other)
+    if isinstance(first, pl.DataFrame):
+        return pl.concat(tables, how="vertical_relaxed")
+    if is_pandas(first):
+        import pandas as pd  # optional: only who hands in pandas frames has it
+
+        return pd.concat(tables, ignore_index=True)
+    if sparse.issparse(first):
+        return sparse.vstack(tables, format="csr")
+    return np.concatenate([np.asarray(table) for table in tables])
+
+
+def _check_alike(first: Any, other: Any) -> None:
+    kinds = [type(table).__name__ for table in (first, other)]
+    if kinds[0] != kinds[1] and not (sparse.issparse(first) and sparse.issparse(other)):
+        raise DataError(f"members and non-members must be tables of one kind, got {kinds[0]} and {kinds[1]}.")
+    if first.shape[1:] != other.shape[1:]:
+        raise DataError(f"members and non-members must have the same columns, got {first.shape[1]} and {other.shape[1]}.")
+    names, others = column_names(first), column_names(other)
+    if names != others:
+        raise DataError(explain_columns(names or [], others or [], "the members' table", "another table"))
+
+
+def explain_columns(wanted: list[str], got: list[str], owner: str, giver: str) -> str:
+    """Return one sentence on how the columns of `giver` differ from those that `owner` has."""
+    missing = [name for name in wanted if name not in set(got)]
+    extra = [name for name in got if name not in set(wanted)]
+    if missing:
+        return f"{giver} lacks {len(missing)} of the columns of {owner}: {missing[:3]}."
+    if extra:
+        return f"{giver} has {len(extra)} columns that {owner} has not: {extra[:3]}; drop them (plan: data.drop)."
+    place = next(i for i, (a, b) in enumerate(zip(wanted, got, strict=True)) if a != b)
+    return (
+        f"{giver} has the columns of {owner} in another order, first at column {place + 1} "
+        f"({got[place]!r} where {wanted[place]!r} is expected); put them in that order."
+    )
+
+
+def column(table: Any, name: str) -> Array:
+    """Return one named column `(records,)` as a NumPy array."""
+    names = column_names(table)
+    if names is None or name not in names:
+        raise DataError(f"there is no feature column {name!r} to slice by; the table has {names or 'no names'}.")
+    return np.asarray(table[name].to_numpy())

@@ -1,0 +1,183 @@
+"""Judgement: from signals and the trial to scores, estimates, slices, limits and the state of the whole."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from msgspec.structs import replace
+from threadpoolctl import threadpool_limits
+
+from unseen.access import Access
+from unseen.attack import Attack
+from unseen.errors import UndefinedScore
+from unseen.estimate import Estimate
+from unseen.estimating import ERROR_BUDGET, estimate, estimate_slice
+from unseen.judging import Candidate, adjust, conclude, judge_limits, state_of, found_leak
+from unseen.options import Options
+from unseen.policy import Limit
+from unseen.report import (
+    FAILED,
+    LEAK,
+    NO_LEAK_FOUND,
+    NOT_APPLICABLE,
+    AttackResult,
+    LimitResult,
+    ReferenceFacts,
+    SliceResult,
+)
+from unseen.scores import Scores
+from unseen.signal import Array, Floats
+from unseen.signals import SIGNALS
+from unseen.slicing import Slice
+from unseen.stats.records import record_p_values
+from unseen.stats.roc import advantage, auc, ppv, tpr_at_fpr
+from unseen.trial import Trial
+
+SLICE_FPRS = (0.1, 0.01)
+ACCESS_OF = {signal.name: signal.access for signal in SIGNALS}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the scores say: results for the report, and per unit the scores and p-values of each attack."""
+
+    state: str
+    reasons: list[str]
+    recommended: str
+    family: int
+    attacks: list[AttackResult]
+    slices: list[SliceResult]
+    limits: list[LimitResult]
+    scores: dict[str, Floats] = field(repr=False)
+    p_values: dict[str, Floats] = field(repr=False)
+
+
+def judge(
+    signals: Mapping[str, Array],
+    trial: Trial,
+    attacks: Sequence[Attack],
+    slices: Sequence[Slice],
+    options: Options,
+    references: ReferenceFacts,
+) -> Judgement:
+    """Run every attack that can run, estimate, correct for the number of questions, and judge by the policy if any."""
+    results, scores = _run(signals, trial, attacks, options, references)
+    recommended = next((attack.name for attack in attacks if attack.name in scores), "")
+    cells = _slices(slices, trial, recommended, scores, options)
+    groups, family = adjust([one.estimates for one in results] + [one.estimates for one in cells])
+    results = [_stated(one, group) for one, group in zip(results, groups[: len(results)], strict=True)]
+    cells = [_stated_cell(one, group) for one, group in zip(cells, groups[len(results) :], strict=True)]
+    p_values = {name: record_p_values(values, trial.member) for name, values in scores.items()}
+    results = [_flagged(one, p_values, trial, options.policy.flag_fpr) for one in results]
+    refused = [refusal for one in results for refusal in one.refused]
+    named = {f"{one.by}={one.value}": one for one in slices if not one.suppressed(trial)}
+
+    def candidates(limit: Limit) -> list[Candidate]:
+        whole = [_candidate(limit, name, values, trial.member) for name, values in scores.items()]
+        parts = [
+            _candidate(limit, f"{recommended}, {name}", scores[recommended][one.units], trial.member[one.units])
+            for name, one in (named.items() if limit.every_slice else ())
+        ]
+        return [one for one in whole + parts if one is not None]
+
+    limits = judge_limits(options.policy.limits, candidates, refused)
+    state, reasons = conclude(results, cells, limits, references)
+    return Judgement(state, reasons, recommended, family, results, cells, limits, scores, p_values)
+
+
+def _run(
+    signals: Mapping[str, Array],
+    trial: Trial,
+    attacks: Sequence[Attack],
+    options: Options,
+    references: ReferenceFacts,
+) -> tuple[list[AttackResult], dict[str, Floats]]:
+    results, scores = [], {}
+    for done, attack in enumerate(attacks):
+        options.progress("attacks", done, len(attacks))
+        result, values = _attack(attack, signals, trial, options, references)
+        results.append(result)
+        if values is not None:
+            scores[attack.name] = trial.per_unit(values.values)
+    options.progress("attacks", len(attacks), len(attacks))
+    return results, scores
+
+
+def _attack(
+    attack: Attack, signals: Mapping[str, Array], trial: Trial, options: Options, references: ReferenceFacts
+) -> tuple[AttackResult, Scores | None]:
+    access = sorted(attack.access)
+    missing = attack.missing(signals)
+    if missing:
+        lacks = sorted({need for name in missing for need in ACCESS_OF[name]} - _granted(signals))
+        broken = bool(references.asked and Access.REFERENCES in lacks)
+        state = FAILED if broken else NOT_APPLICABLE
+        why = f"needs {', '.join(lacks) or ', '.join(missing)}"
+        if broken:
+            why = f"{references.asked - references.finished} of {references.asked} references failed"
+        return AttackResult(attack.name, attack.row, state, access, why), None
+    try:
+        with threadpool_limits(1):  # a learner's threads cost more than they give where other processes are busy
+            scores = attack(signals)
+    except UndefinedScore as error:
+        return AttackResult(attack.name, attack.row, FAILED, access, str(error)), None
+    except (ArithmeticError, ValueError, IndexError, np.linalg.LinAlgError) as error:
+        return AttackResult(attack.name, attack.row, FAILED, access, f"raised {type(error).__name__}"), None
+    estimates, refused = estimate(trial.per_unit(scores.values), trial.member, options.questions, attack.name)
+    tied = Scores(attack.name, trial.per_unit(scores.values)).tie_share
+    return AttackResult(attack.name, attack.row, LEAK, access, "", estimates, refused, tied), scores
+
+
+def _granted(signals: Mapping[str, Array]) -> frozenset[Access]:
+    return frozenset().union(*(ACCESS_OF.get(name, frozenset()) for name in signals))
+
+
+def _stated(result: AttackResult, estimates: list[Estimate]) -> AttackResult:
+    if result.state in {NOT_APPLICABLE, FAILED}:
+        return result
+    state, reason = state_of(estimates, result.refused)
+    return replace(result, state=state, reason=reason, estimates=estimates)
+
+
+def _flagged(result: AttackResult, p_values: Mapping[str, Floats], trial: Trial, fpr: float) -> AttackResult:
+    if result.name not in p_values:
+        return result
+    flagged = p_values[result.name] <= fpr
+    inside = int((flagged & trial.member).sum())
+    return replace(result, flagged_members=inside, flagged_non_members=int(flagged.sum()) - inside)
+
+
+def _slices(
+    slices: Sequence[Slice], trial: Trial, recommended: str, scores: Mapping[str, Floats], options: Options
+) -> list[SliceResult]:
+    if not recommended:
+        return []
+    shown = [one for one in slices if not one.suppressed(trial)]
+    confidence = 1 - ERROR_BUDGET / max((1 + len(SLICE_FPRS)) * len(shown), 1)
+    return [_cell(one, trial, recommended, scores[recommended], confidence) for one in slices]
+
+
+def _cell(one: Slice, trial: Trial, attack: str, scores: Floats, confidence: float) -> SliceResult:
+    if one.suppressed(trial):
+        return SliceResult(one.by, one.value, suppressed=True, state=NOT_APPLICABLE)
+    inside, name = one.units, f"{one.by}={one.value}"
+    estimates = estimate_slice(scores[inside], trial.member[inside], SLICE_FPRS, confidence, attack, name)
+    return SliceResult(one.by, one.value, suppressed=False, state=NO_LEAK_FOUND, estimates=estimates)
+
+
+def _stated_cell(one: SliceResult, estimates: list[Estimate]) -> SliceResult:
+    state = LEAK if found_leak(estimates) else one.state
+    return replace(one, estimates=estimates, state=state)
+
+
+def _candidate(limit: Limit, where: str, scores: Floats, member: Array) -> Candidate | None:
+    def again(confidence: float) -> Estimate:
+        if limit.metric == "auc":
+            return auc(scores, member, confidence)
+        if limit.metric == "advantage":
+            return advantage(scores, member, confidence)
+        rate = tpr_at_fpr(scores, member, limit.fpr or 0.0, confidence)
+        return rate if limit.prior is None else ppv(rate, limit.prior)
+
+    resolved = limit.fpr is None or limit.fpr * int((~member).sum()) >= 10 * (1 - 1e-9)
+    return Candidate(where, again(0.95), again) if resolved else None

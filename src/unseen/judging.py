@@ -1,0 +1,149 @@
+"""Judging: one error budget over all tests, the owner's limits, and the state of each attack and of the whole."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from msgspec.structs import replace
+
+from unseen.estimate import Estimate, Refused
+from unseen.estimating import ERROR_BUDGET
+from unseen.policy import Limit
+from unseen.report import (
+    FAILED,
+    INCONCLUSIVE,
+    LEAK,
+    NO_LEAK_FOUND,
+    NOT_APPLICABLE,
+    AttackResult,
+    LimitResult,
+    ReferenceFacts,
+    SliceResult,
+)
+from unseen.stats.multiplicity import holm
+from unseen.stats.power import detectable_auc, detectable_tpr
+
+Remeasure = Callable[[float], Estimate]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A number that a limit speaks of: as estimated, and how to estimate it again at another confidence."""
+
+    where: str
+    estimate: Estimate
+    again: Remeasure
+
+
+def adjust(groups: Sequence[list[Estimate]]) -> tuple[list[list[Estimate]], int]:
+    """Return the estimates with Holm-adjusted p-values and detectable leaks, and the number of tests in the family."""
+    tested = [one.p_value for group in groups for one in group if one.p_value is not None]
+    adjusted = iter(holm(np.array(tested)).tolist())
+    level = ERROR_BUDGET / max(len(tested), 1)
+    return [[_judged(one, adjusted, level) for one in group] for group in groups], len(tested)
+
+
+def _judged(one: Estimate, adjusted: Iterator[float], level: float) -> Estimate:
+    if one.p_value is None:
+        return one
+    return replace(one, adjusted_p=next(adjusted), detectable=_detectable(one, level))
+
+
+def _detectable(one: Estimate, level: float) -> float | None:
+    c = one.counts
+    if one.quantity == "auc":
+        return detectable_auc(c["members"], c["non_members"], level)
+    return detectable_tpr(c["members"], c["allowed"], c["non_members"], level)
+
+
+def found_leak(estimates: Iterable[Estimate]) -> bool:
+    """Say whether a test found a leak within the report's error budget."""
+    return any(one.adjusted_p is not None and one.adjusted_p <= ERROR_BUDGET for one in estimates)
+
+
+def state_of(estimates: list[Estimate], refused: list[Refused]) -> tuple[str, str]:
+    """Return the state of one measured attack, and the reason where it is inconclusive."""
+    if found_leak(estimates):
+        return LEAK, ""
+    if not any(one.quantity == "tpr" for one in estimates):
+        needed = min((one.non_members_needed for one in refused), default=0)
+        return INCONCLUSIVE, f"no false-positive rate that was asked for can be resolved; {needed} non-members would do"
+    return NO_LEAK_FOUND, ""
+
+
+def judge_limits(
+    limits: Sequence[Limit], candidates: Callable[[Limit], list[Candidate]], refused: Sequence[Refused]
+) -> list[LimitResult]:
+    """Return each limit's verdict.
+
+    "over" where some lower bound lies above the limit, at a confidence shared out over every comparison of the policy
+    (Bonferroni, 5 % in all); "within" where every upper bound lies at or below it (an intersection-union test, which
+    needs no correction); "undecided" otherwise, or where nothing could be measured.
+    """
+    sought = [(limit, candidates(limit)) for limit in limits]
+    comparisons = max(sum(len(found) for _, found in sought), 1)
+    confidence = 1 - 2 * ERROR_BUDGET / comparisons  # two-sided, of which the lower tail is used
+    return [_judge_limit(limit, found, confidence, refused) for limit, found in sought]
+
+
+def _judge_limit(
+    limit: Limit, found: list[Candidate], confidence: float, refused: Sequence[Refused]
+) -> LimitResult:
+    if not found:
+        needed = [one.non_members_needed for one in refused if one.fpr == limit.fpr]
+        why = f"{max(needed)} non-members are needed" if needed else "no attack that measures it could run"
+        return LimitResult(str(limit), "undecided", f"not measured: {why}")
+    over = [one for one in found if one.again(max(confidence, 0.5)).low > limit.at_most]
+    if over:
+        worst = max(over, key=lambda one: one.estimate.low)
+        return LimitResult(str(limit), "over", f"{worst.where}: {worst.estimate}")
+    worst = max(found, key=lambda one: one.estimate.high)
+    verdict = "within" if worst.estimate.high <= limit.at_most else "undecided"
+    return LimitResult(str(limit), verdict, f"{worst.where}: {worst.estimate}")
+
+
+def conclude(
+    attacks: Sequence[AttackResult],
+    slices: Sequence[SliceResult],
+    limits: Sequence[LimitResult],
+    references: ReferenceFacts,
+) -> tuple[str, list[str]]:
+    """Return the state of the whole audit and why; what could not look can never make it better."""
+    doubts = [f"{one.name} {one.state.replace('_', ' ')}: {one.reason}" for one in attacks if one.state == FAILED]
+    if references.asked and references.finished < min(2, references.asked):
+        doubts.append(f"only {references.finished} of {references.asked} references could be trained")
+    measured = [one for one in attacks if one.state not in {FAILED, NOT_APPLICABLE}]
+    if not measured:
+        return FAILED if doubts else INCONCLUSIVE, doubts or ["no attack could run with the access given"]
+    if limits:
+        return _by_policy(limits, doubts)
+    if leak := _leaks(attacks, slices):
+        return LEAK, [leak]
+    doubts += [f"{one.name}: {one.reason}" for one in measured if one.state == INCONCLUSIVE][:1]
+    return (INCONCLUSIVE, doubts) if doubts else (NO_LEAK_FOUND, ["no test found a leak; see what each would have found"])
+
+
+def _leaks(attacks: Sequence[AttackResult], slices: Sequence[SliceResult]) -> str:
+    found = [one.name for one in attacks if one.state == LEAK]
+    where = [f"{one.by} {one.value}" for one in slices if one.state == LEAK]
+    if not found + where:
+        return ""
+    named = ", ".join((found or where)[:3])
+    return (
+        f"{len(found)} of {_measured(attacks)} attacks and {len(where)} of {len(slices)} slices measured are above chance, at one error "
+        f"budget of 5 % for all of them ({named}{', ...' if len(found or where) > 3 else ''})"
+    )
+
+
+def _measured(attacks: Sequence[AttackResult]) -> int:
+    return sum(bool(one.estimates) for one in attacks)
+
+
+def _by_policy(limits: Sequence[LimitResult], doubts: list[str]) -> tuple[str, list[str]]:
+    over = [f"over the limit, {one.limit}: {one.detail}" for one in limits if one.verdict == "over"]
+    if over:
+        return LEAK, over
+    undecided = [f"undecided, {one.limit}: {one.detail}" for one in limits if one.verdict == "undecided"]
+    if undecided or doubts:
+        return INCONCLUSIVE, undecided + doubts
+    return NO_LEAK_FOUND, [f"within the policy: {one.limit}" for one in limits]

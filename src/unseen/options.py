@@ -1,0 +1,60 @@
+"""Options: what an audit asks beyond the model and its tables."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unseen.attack import Attack
+from unseen.attacks import catalogue
+from unseen.errors import PlanError, did_you_mean
+from unseen.estimating import Questions
+from unseen.policy import Context, Policy
+from unseen.reference import Engine
+from unseen.references.processes import Processes
+
+Progress = Callable[[str, int, int], None]
+
+
+def quiet(what: str, done: int, of: int) -> None:
+    """Say nothing of how far an audit is."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings of one audit; defaults are those of `unseen.audit`, where each is explained."""
+
+    references: int = 16
+    seed: int = 0
+    attacks: Sequence[str] | None = None
+    skip: Sequence[str] = ()
+    slices: Sequence[str] = ()
+    rule: str = "mean"
+    copies: int = 12
+    training_size: int | None = None
+    policy: Policy = field(default_factory=Policy)
+    context: Context = field(default_factory=Context)
+    questions: Questions = field(default_factory=Questions)
+    folder: Path | None = None
+    engine: Engine = field(default_factory=Processes)
+    progress: Progress = quiet
+    plan: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, least in (("references", 0), ("seed", 0), ("copies", 1), ("training_size", 2)):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+                raise PlanError(f"{name} must be a whole number from {least} up, got {value!r}.")
+        if self.references == 1:
+            raise PlanError("references must be 0 or at least 2: with one reference there is no spread to judge by.")
+
+    def chosen(self) -> list[Attack]:
+        """Return the attacks asked for, recommended ones first; an unknown name is refused with the nearest one."""
+        known = catalogue()
+        for name in [*(self.attacks or ()), *self.skip]:
+            if name not in known:
+                raise PlanError(f"there is no attack {name!r}{did_you_mean(name, known)} `unseen attacks` lists them.")
+        wanted = set(known if self.attacks is None else self.attacks) - set(self.skip)
+        if not wanted:
+            raise PlanError("no attack is left to run: attacks.only and attacks.skip leave none.")
+        return [attack for name, attack in known.items() if name in wanted]

@@ -1,0 +1,169 @@
+"""Plan: one audit as a file says it; unknown keys are refused, defaults are visible."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from unseen.errors import PlanError, did_you_mean
+from unseen.estimating import DEFAULT_FPRS, DEFAULT_PRIORS
+from unseen.policy import Context, Policy
+from unseen.trial import COMBINING_RULES
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A table of the plan; a key it does not know is refused."""
+
+
+class TargetPlan(Section):
+    """`[target]`: the model file, and what is trusted of it; `frame` is "auto", "polars", "pandas" or "numpy"."""
+
+    model: str
+    trust: bool = False
+    trusted_types: tuple[str, ...] = ()
+    frame: str = "auto"
+
+
+class DataPlan(Section):
+    """`[data]`: the tables of members, non-members and, if any, the population, and the names of their columns."""
+
+    members: str
+    non_members: str
+    label: str
+    population: str | None = None
+    id: str | None = None
+    group: str | None = None
+    drop: tuple[str, ...] = ()
+    rule: str = "mean"
+    training_size: int | None = None
+
+
+class AnswersPlan(Section):
+    """`[answers]`: instead of a model and its data, a table of answers (see `unseen.audit_table`)."""
+
+    table: str
+    id: str = "id"
+    member: str = "member"
+    label: str = "label"
+    group: str | None = None
+    rule: str = "mean"
+
+
+class ReferencesPlan(Section):
+    """`[references]`: how many models like the target are trained, and in how many processes (0: one a core)."""
+
+    count: int = 16
+    workers: int = 0
+
+
+class AttacksPlan(Section):
+    """`[attacks]`: only some, or all but some; perturbed copies a record for noise-robustness."""
+
+    only: tuple[str, ...] | None = None
+    skip: tuple[str, ...] = ()
+    copies: int = 12
+
+
+class SlicesPlan(Section):
+    """`[slices]`: feature columns whose values divide the records into slices."""
+
+    columns: tuple[str, ...] = ()
+
+
+class StatisticsPlan(Section):
+    """`[statistics]`: the false-positive rates and priors that every attack is measured at."""
+
+    fprs: tuple[float, ...] = DEFAULT_FPRS
+    priors: tuple[float, ...] = DEFAULT_PRIORS
+
+
+class Plan(Section):
+    """One audit: either `[target]` and `[data]`, or `[answers]`; `seed` fixes everything that is drawn."""
+
+    target: TargetPlan | None = None
+    data: DataPlan | None = None
+    answers: AnswersPlan | None = None
+    references: ReferencesPlan = ReferencesPlan()
+    attacks: AttacksPlan = AttacksPlan()
+    slices: SlicesPlan = SlicesPlan()
+    statistics: StatisticsPlan = StatisticsPlan()
+    policy: Policy = Policy()
+    context: Context = Context()
+    seed: int = 0
+    folder: str | None = None
+
+    def __post_init__(self) -> None:
+        has_model = self.target is not None and self.data is not None
+        if has_model == (self.answers is not None) or (self.target is None) != (self.data is None):
+            raise PlanError("a plan needs [target] and [data], or [answers] alone.")
+        for section in (self.data, self.answers):
+            if section is not None and section.rule not in COMBINING_RULES:
+                raise PlanError(f"rule must be one of {sorted(COMBINING_RULES)}, got {section.rule!r}.")
+        if self.target is not None and self.target.frame not in FRAMES:
+            raise PlanError(f"target.frame must be one of {list(FRAMES)}, got {self.target.frame!r}.")
+        for fpr in self.statistics.fprs:
+            if not 0 < fpr < 1:
+                raise PlanError(f"statistics.fprs must be in (0, 1), got {fpr}.")
+        for prior in self.statistics.priors:
+            if not 0 < prior < 1:
+                raise PlanError(f"statistics.priors must be in (0, 1), got {prior}.")
+
+
+FRAMES = ("auto", "polars", "pandas", "numpy")
+
+
+def read_plan(path: Path) -> Plan:
+    """Return the plan in a TOML file; every fault is one sentence that names the key."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise PlanError(f"there is no plan {path}; `unseen init` writes one.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path} could not be read as text ({type(error).__name__}).") from None
+    if not text.strip():
+        raise PlanError(f"{path} is empty; `unseen init` writes a plan.")
+    return parse_plan(text, path.name)
+
+
+def parse_plan(text: str, name: str = "plan") -> Plan:
+    """Return the plan in a TOML text."""
+    try:
+        return convert_plan(tomllib.loads(text), name)
+    except tomllib.TOMLDecodeError as error:
+        raise PlanError(f"{name} is not TOML: {error}.") from None
+
+
+def convert_plan(content: dict[str, Any], name: str = "plan") -> Plan:
+    """Return the plan in a mapping."""
+    try:
+        return msgspec.convert(content, Plan, strict=True)
+    except msgspec.ValidationError as error:
+        raise PlanError(f"{name}: {_explained(str(error))}") from None
+
+
+def _explained(message: str) -> str:
+    """Turn msgspec's message into one sentence, with the near key where one is misspelt."""
+    unknown = re.match(r"Object contains unknown field `(.+?)`(?: - at `\$\.?(.*?)`)?$", message)
+    if unknown is None:
+        return message.replace("`$.", "`") + "."
+    key, place = unknown.group(1), (unknown.group(2) or "").split("[")[0]
+    return f"unknown key {key!r}{f' in [{place}]' if place else ''}{did_you_mean(key, _keys(place)) or '.'}"
+
+
+def _keys(place: str) -> list[str]:
+    sections = {
+        "": Plan,
+        "target": TargetPlan,
+        "data": DataPlan,
+        "answers": AnswersPlan,
+        "references": ReferencesPlan,
+        "attacks": AttacksPlan,
+        "slices": SlicesPlan,
+        "statistics": StatisticsPlan,
+        "policy": Policy,
+        "context": Context,
+    }
+    kind = sections.get(place)
+    return list(kind.__struct_fields__) if kind else ["metric", "at_most", "fpr", "prior", "every_slice"]

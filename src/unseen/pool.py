@@ -1,0 +1,153 @@
+"""The pool: all records of an audit in one order that knows nothing of membership, and the trial over them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from unseen.errors import DataError
+from unseen.features.digest import row_digests
+from unseen.features.rows import concatenate, count_rows, take_rows
+from unseen.records import Records
+from unseen.signal import Array, Ints
+from unseen.trial import Trial
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Records in canonical order (by content, then id), so that neither order nor membership can reach a reference.
+
+    `audited (records,)` gives the place in the pool of each audited record, members first as they were given, and
+    `population (others,)` those of the population. `unit_of (pool,)` numbers the unit, person or record, of each.
+    """
+
+    features: Any = field(repr=False)
+    labels: Array = field(repr=False)
+    label_index: Ints = field(repr=False)
+    digests: Ints = field(repr=False)
+    unit_of: Ints = field(repr=False)
+    audited: Ints = field(repr=False)
+    population: Ints = field(repr=False)
+    trial: Trial
+
+    def __len__(self) -> int:
+        return count_rows(self.features)
+
+    @property
+    def units(self) -> int:
+        """How many units there are, audited and not."""
+        return int(self.unit_of.max()) + 1
+
+
+def assemble(members: Records, non_members: Records, population: Records | None, classes: Array, rule: str) -> Pool:
+    """Return the pool of all records; raises `DataError` where the sides overlap or a label is unknown to the model."""
+    parts = [members, non_members] + ([population] if population is not None else [])
+    sizes = [len(part) for part in parts]
+    names = ["members", "non_members", "population"][: len(parts)]
+    features = concatenate([part.features for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
+    ids = np.concatenate([_ids(part, name) for part, name in zip(parts, names, strict=True)])
+    groups = _groups(parts)
+    side = np.repeat(np.arange(len(parts)), sizes)
+    _check_apart(side, ids if all(part.ids is not None for part in parts) else None, names, "ids")
+    _check_apart(side, groups, names, "persons")
+    index = label_indexes(labels, classes)
+    digests = row_digests(features, labels)
+    _check_contents(side, digests)
+    order = np.lexsort((ids, digests))
+    place = np.argsort(order)
+    unit_of = np.unique(ids if groups is None else groups, return_inverse=True)[1]
+    audited = np.flatnonzero(side < 2)
+    trial = _trial(side[audited] == 0, ids[audited], None if groups is None else groups[audited], rule)
+    return Pool(
+        features=take_rows(features, order),
+        labels=labels[order],
+        label_index=index[order],
+        digests=digests[order],
+        unit_of=_by_content(unit_of[order]),
+        audited=place[audited],
+        population=place[side == 2],
+        trial=trial,
+    )
+
+
+def label_indexes(labels: Array, classes: Array) -> Ints:
+    """Return the index of each label among `classes`; raises where the model never saw one."""
+    place = {label: index for index, label in enumerate(classes.tolist())}
+    found = np.array([place.get(label, -1) for label in labels.tolist()], dtype=np.intp)
+    unknown = int((found < 0).sum())
+    if unknown:
+        raise DataError(
+            f"{unknown} of {labels.size} records have a label that the model never saw (it knows {classes.size} classes "
+            f"of type {classes.dtype}, the labels are of type {labels.dtype})."
+        )
+    return found
+
+
+def shared_content(pool: Pool) -> int:
+    """Return how many audited records stand on the other side too, to the last value."""
+    member = _record_member(pool.trial)
+    digests = pool.digests[pool.audited]
+    both = np.intersect1d(digests[member], digests[~member])
+    return int(np.isin(digests, both).sum())
+
+
+def _record_member(trial: Trial) -> Array:
+    return trial.member if trial.unit_of is None else trial.member[trial.unit_of]
+
+
+def _by_content(unit_of: Ints) -> Ints:
+    """Number units by where they first stand in the canonical order, so that numbers carry neither ids nor sides."""
+    _, first, place = np.unique(unit_of, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[place]
+
+
+def _ids(part: Records, name: str) -> Array:
+    if part.ids is None:
+        return np.array([f"{name}[{row}]" for row in range(len(part))])
+    ids = part.ids.astype(str)
+    repeated = ids.size - np.unique(ids).size
+    if repeated:
+        raise DataError(f"{repeated} ids of the {name} are used more than once; an id names one record.")
+    return ids
+
+
+def _groups(parts: list[Records]) -> Array | None:
+    given = [part.groups is not None for part in parts]
+    if not any(given):
+        return None
+    if not all(given):
+        raise DataError("a group for each record is needed in every table or in none.")
+    groups = np.concatenate([np.asarray(part.groups) for part in parts])
+    if groups.dtype.kind == "f" and np.isnan(groups).any():
+        raise DataError(f"{int(np.isnan(groups).sum())} records have no group.")
+    if groups.dtype.kind == "O" and any(group is None for group in groups.tolist()):
+        raise DataError("some records have no group.")
+    return groups.astype(str)
+
+
+def _check_apart(side: Ints, keys: Array | None, names: list[str], what: str) -> None:
+    if keys is None:
+        return
+    for a in range(len(names)):
+        for b in range(a + 1, len(names)):
+            shared = np.intersect1d(keys[side == a], keys[side == b]).size
+            if shared:
+                raise DataError(f"{names[a]} and {names[b]} overlap: {shared} {what} stand in both.")
+
+
+def _check_contents(side: Ints, digests: Ints) -> None:
+    members, non_members = digests[side == 0], digests[side == 1]
+    shared = int(np.isin(non_members, members).sum())
+    if 2 * shared > min(members.size, non_members.size):
+        raise DataError(
+            f"members and non_members overlap: {shared} of {non_members.size} non-members equal a member in every column "
+            "and the label."
+        )
+
+
+def _trial(member: Array, ids: Array, groups: Array | None, rule: str) -> Trial:
+    if groups is None:
+        return Trial(member, ids, rule=rule)
+    persons, first, unit_of = np.unique(groups, return_index=True, return_inverse=True)
+    return Trial(member[first], persons, "person", unit_of, rule)

@@ -1,0 +1,145 @@
+"""A plan proposed by looking at files: what `unseen init` writes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from unseen.disk import write_whole
+from unseen.errors import DataError, FolderError, UnseenError, did_you_mean
+from unseen.features.files import read_table
+from unseen.targets.files import load_model
+
+ID_NAMES = ("id", "record_id", "row_id", "uuid")
+GROUP_NAMES = ("person", "patient", "user", "subject", "member_id", "person_id", "patient_id", "user_id", "customer_id")
+LABEL_NAMES = ("label", "target", "y", "class", "outcome")
+
+
+def propose(  # noqa: PLR0913 - one file or column each
+    model: Path,
+    members: Path,
+    non_members: Path,
+    population: Path | None = None,
+    *,
+    label: str | None = None,
+    group: str | None = None,
+    id: str | None = None,  # noqa: A002
+    relative_to: Path | None = None,
+    trust: bool = False,
+) -> str:
+    """Return a commented plan (TOML) for these files; what it could not tell it says in a comment.
+
+    The label column is the one given, else one whose values are the model's classes, else one named like a label. A
+    pickled model is only looked into with `trust`.
+    """
+    tables = [read_table(members, "members"), read_table(non_members, "non_members")]
+    if population is not None:
+        tables.append(read_table(population, "population"))
+    columns = tables[0].columns
+    for given in (label, group, id):
+        if given is not None and given not in columns:
+            raise DataError(f"{members.name} has no column {given!r}{did_you_mean(given, columns) or '.'}")
+    fitted = _model(model, trust=trust)
+    found = label or find_label(tables[0], fitted)
+    home = (relative_to or Path.cwd()).resolve()
+    keep = {found, group or _named(columns, GROUP_NAMES), id or _named(columns, ID_NAMES, tables)}
+    return _template().render(
+        model=_text(model, home),
+        pickled=model.suffix.lower() != ".skops",
+        trust=trust,
+        members=_text(members, home),
+        non_members=_text(non_members, home),
+        population=None if population is None else _text(population, home),
+        label=found,
+        group=group or _named(columns, GROUP_NAMES),
+        id=id or _named(columns, ID_NAMES, tables),
+        counts=[table.height for table in tables],
+        drop=_unknown_to(fitted, columns, keep),
+        columns=_sliceable(tables[0], keep),
+        lowest=_lowest_rate(tables[1].height),
+    )
+
+
+def find_label(table: pl.DataFrame, model: Any) -> str:
+    """Return the label column of `table`, or raise `DataError` that asks for it."""
+    classes = {str(label) for label in getattr(model, "classes_", [])}
+    if classes:
+        unknown = set(getattr(model, "feature_names_in_", []))
+        fits = [name for name in table.columns if name not in unknown and _values(table[name]) <= classes]
+        if len(fits) == 1:
+            return fits[0]
+    if (named := _named(table.columns, LABEL_NAMES)) is not None:
+        return named
+    raise DataError(f"which column is the label? say --label NAME; the columns are {table.columns[:20]}.")
+
+
+def _values(column: pl.Series) -> set[str]:
+    return {str(value) for value in column.unique().to_list()}
+
+
+def _model(path: Path, *, trust: bool) -> Any:
+    try:
+        return load_model(path, trust=trust)
+    except UnseenError:
+        if path.suffix.lower() == ".skops" or not path.exists():
+            raise
+        return None  # a pickle that nobody vouched for is not opened; the plan's comment says what it takes
+
+
+def _named(columns: Sequence[str], names: Sequence[str], tables: Sequence[pl.DataFrame] = ()) -> str | None:
+    """Return the column with one of the names; as an id it must name each row once."""
+    for column in columns:
+        if column.lower() in names and all(table[column].n_unique() == table.height for table in tables):
+            return column
+    return None
+
+
+def _unknown_to(model: Any, columns: Sequence[str], keep: set[str | None]) -> list[str]:
+    known = getattr(model, "feature_names_in_", None)
+    return [] if known is None else [name for name in columns if name not in set(known) and name not in keep]
+
+
+def _sliceable(table: pl.DataFrame, keep: set[str | None]) -> list[str]:
+    return [
+        name
+        for name in table.columns
+        if name not in keep and table[name].dtype in {pl.String, pl.Boolean, pl.Categorical} and table[name].n_unique() <= 8
+    ][:4]
+
+
+def _lowest_rate(non_members: int) -> float | None:
+    return next((fpr for fpr in (0.001, 0.01, 0.1) if fpr * non_members >= 10), None)
+
+
+def _text(path: Path, home: Path) -> str:
+    resolved = path.resolve()
+    return str(resolved.relative_to(home) if resolved.is_relative_to(home) else resolved)
+
+
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("unseen", "renderers/templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - TOML, with every value through `toml`
+    )
+    environment.filters["toml"] = _toml
+    return environment.get_template("plan.toml.jinja")
+
+
+def _toml(value: str | Sequence[str]) -> str:
+    """Return a string or a list of strings as TOML."""
+    import json  # a JSON string is a TOML basic string
+
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else f"[{', '.join(map(_toml, value))}]"
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write `text` to `path`, which must not exist yet."""
+    if path.exists():
+        raise FolderError(f"{path} exists and is not overwritten; name another file with --out.")
+    write_whole(path, text.encode())

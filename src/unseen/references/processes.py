@@ -1,0 +1,76 @@
+"""References by retraining in parallel processes, one thread each."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import joblib
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from unseen.features.rows import take_rows
+from unseen.reference import ReferenceAnswers, ReferenceFailure, ReferenceTask
+from unseen.signal import Array, Bools, Ints
+from unseen.signals.loss import loss
+from unseen.signals.margin import decision_margin, margin
+from unseen.target import Answers, Refittable
+
+Outcome = tuple[int, ReferenceAnswers | ReferenceFailure]
+
+
+class Processes:
+    """Trains each reference in one of `workers` processes; with one worker, in this process."""
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers or joblib.cpu_count()
+
+    def train(self, task: ReferenceTask, wanted: Sequence[int]) -> Iterator[Outcome]:
+        """Yield each wanted reference as it finishes."""
+        jobs = ((k, task.inclusion[k], task.seeds[k]) for k in wanted)
+        data = (task.target, task.features, task.labels, task.label_index)
+        if self.workers == 1 or len(wanted) == 1:
+            for job in jobs:
+                yield train_one(*data, *job)
+            return
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+            parallel = joblib.Parallel(n_jobs=min(self.workers, len(wanted)), return_as="generator_unordered")
+            yield from parallel(joblib.delayed(train_one)(*data, *job) for job in jobs)
+
+
+def train_one(
+    target: Refittable, features: Any, labels: Array, label_index: Ints, k: int, included: Bools, seed: int
+) -> Outcome:
+    """Train reference `k` on the included rows and ask it about all; an error is named, its message withheld."""
+    stage = "fit"
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("ignore")  # sixteen times the user's own convergence warning helps nobody
+        try:
+            rows = included.nonzero()[0]
+            reference = target.refit(take_rows(features, rows), labels[rows], seed)
+            stage = "answer"
+            answers = reference.answer(features)
+        except Exception as error:  # noqa: BLE001 - whatever a user's estimator raises is a named failure
+            return k, ReferenceFailure(stage, type(error).__name__)
+    return k, _signals(answers, _places(reference.classes, target.classes), label_index)
+
+
+def _places(found: Array, classes: Array) -> list[int]:
+    """Return where each class of the target stands among the reference's; -1 where its subset had none of it."""
+    have = {label: place for place, label in enumerate(found.tolist())}
+    return [have.get(label, -1) for label in classes.tolist()]
+
+
+def _signals(answers: Answers, places: Sequence[int], label_index: Ints) -> ReferenceAnswers:
+    def in_order(columns: Any) -> Any:
+        wide = np.column_stack([columns, np.full(columns.shape[0], -np.inf)])
+        return wide[:, list(places)]
+
+    if answers.log_probs is not None:
+        log_probs = in_order(answers.log_probs)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return ReferenceAnswers(
+                margin(log_probs, label_index).astype(np.float32), loss(log_probs, label_index).astype(np.float32)
+            )
+    if answers.decision is not None:
+        return ReferenceAnswers(decision_margin(in_order(answers.decision), label_index).astype(np.float32), None)
+    return ReferenceAnswers(None, None)

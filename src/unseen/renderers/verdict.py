@@ -1,0 +1,62 @@
+"""The verdict in sentences: what was asked, what was found, how sure that is, and what to do next."""
+
+from unseen.renderers.words import STATES, between, find, headline_fpr, percent, plain, recommended
+from unseen.report import INCONCLUSIVE, LEAK, NO_LEAK_FOUND, Report
+
+NEXT = {
+    LEAK: (
+        "See which records are exposed in records.parquet, and the slices for which groups.",
+        "Try what lowers it: regularisation, fewer epochs or shallower trees, less detailed answers, more data, "
+        "differential privacy; then audit again.",
+    ),
+    NO_LEAK_FOUND: (
+        "Read the smallest leak that would have been found; if you must rule out a smaller one, audit more records.",
+    ),
+    INCONCLUSIVE: ("Remove the reason above, most often too few records or a failed step, and audit again.",),
+}
+
+
+def sentences(report: Report) -> list[str]:
+    """Return the verdict's sentences, first the state."""
+    lines = [f"{STATES[report.state]}: {_claim(report)}"]
+    lines += [f"Because: {reason}" for reason in report.reasons]
+    lines += numbers(report)
+    return lines
+
+
+def _claim(report: Report) -> str:
+    if report.state == LEAK and report.limits:
+        return "an attacker learns more about who was in the training data than the policy allows."
+    if report.state == LEAK:
+        return "an attacker who questions this model can tell members of its training data from others."
+    if report.state == NO_LEAK_FOUND and report.limits:
+        return "every limit of the policy holds for the attacks that were run."
+    if report.state == NO_LEAK_FOUND:
+        return "none of the attacks told members from others. That is not proof that nothing leaks."
+    return "this audit could not settle the question, and does not pass."
+
+
+def numbers(report: Report) -> list[str]:
+    """Return the numbers that matter, from the recommended attack, each with its interval."""
+    known, fpr = recommended(report), headline_fpr(report)
+    area, rate = find(known, "auc"), find(known, "tpr", fpr)
+    prior = report.context.prior or 0.01
+    value = find(known, "ppv", fpr, prior)
+    lines = []
+    if area is not None:
+        lines.append(f"AUC of the recommended attack ({report.recommended}): {plain(area)}; 0.5 is a coin toss.")
+    if rate is not None and fpr is not None:
+        lines.append(
+            f"Calling {percent(fpr)} of non-members members by mistake, it recognises {between(rate)} of the members "
+            f"({rate.counts['true_positives']} of {rate.counts['members']} {report.unit}s)."
+        )
+    if value is not None:
+        lines.append(
+            f"If {percent(prior)} of those asked about are members, whoever it points to is one with probability "
+            f"{between(value)}."
+        )
+    if report.state != LEAK and area is not None and area.detectable is not None:
+        lines.append(f"A leak with an AUC of {area.detectable:.3f} or more would have been found 4 times of 5.")
+        if rate is not None and rate.detectable is not None and fpr is not None:
+            lines.append(f"So would one that recognises {percent(rate.detectable)} of members at that rate.")
+    return lines

@@ -1,0 +1,56 @@
+"""The words for states, and the numbers of a report as people read them."""
+
+from collections.abc import Iterable
+
+from unseen.estimate import Estimate
+from unseen.report import FAILED, INCONCLUSIVE, LEAK, NO_LEAK_FOUND, NOT_APPLICABLE, Report
+
+STATES = {
+    LEAK: "LEAK FOUND",
+    NO_LEAK_FOUND: "NO LEAK FOUND",
+    INCONCLUSIVE: "INCONCLUSIVE",
+    NOT_APPLICABLE: "NOT APPLICABLE",
+    FAILED: "FAILED",
+}
+
+
+def percent(rate: float) -> str:
+    """Return a rate in [0, 1] as a percentage with the digits it needs.
+
+    >>> percent(0.001), percent(0.256), percent(1.0)
+    ('0.1 %', '25.6 %', '100 %')
+    """
+    digits = 0 if rate in {0.0, 1.0} else 1 if rate >= 0.01 else 2
+    text = f"{100 * rate:.{digits}f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
+
+
+def between(one: Estimate) -> str:
+    """Return an estimate as a percentage with its interval."""
+    return f"{percent(one.value)} [{percent(one.low)}, {percent(one.high)}]"
+
+
+def plain(one: Estimate) -> str:
+    """Return an estimate as a number with its interval."""
+    return f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
+
+
+def find(
+    estimates: Iterable[Estimate], quantity: str, fpr: float | None = None, prior: float | None = None
+) -> Estimate | None:
+    """Return the first estimate of a quantity at a rate and prior, or None."""
+    for one in estimates:
+        if (one.quantity, one.fpr, one.prior) == (quantity, fpr, prior):
+            return one
+    return None
+
+
+def headline_fpr(report: Report) -> float | None:
+    """Return the lowest rate at which the recommended attack was measured, or None."""
+    rates = [one.fpr for one in recommended(report) if one.quantity == "tpr" and one.fpr is not None]
+    return min(rates, default=None)
+
+
+def recommended(report: Report) -> list[Estimate]:
+    """Return the estimates of the recommended attack."""
+    return next((one.estimates for one in report.attacks if one.name == report.recommended), [])

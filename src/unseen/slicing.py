@@ -1,0 +1,50 @@
+"""Slices: the same question for each class, each decile of loss and each named group."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.stats import rankdata
+
+from unseen.signal import Array, Bools, Floats
+from unseen.trial import Trial
+
+FEWEST = 10
+SEVERAL = "(several)"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some of the units: `by` what they were divided, the `value` they share, and which they are, `(units,)`."""
+
+    by: str
+    value: str
+    units: Bools = field(repr=False)
+
+    def suppressed(self, trial: Trial) -> bool:
+        """Say whether a side has fewer than ten units: such a cell is named and not measured."""
+        inside = int((trial.member & self.units).sum()), int((~trial.member & self.units).sum())
+        return min(inside) < FEWEST
+
+
+def by_value(by: str, values: Array, trial: Trial) -> list[Slice]:
+    """Return a slice for each value of `values (records,)`; a unit whose records differ falls in "(several)"."""
+    text = np.array([str(value) for value in values.tolist()])
+    per_unit = text if trial.unit_of is None else _shared(text, trial)
+    return [Slice(by, value, per_unit == value) for value in np.unique(per_unit).tolist()]
+
+
+def _shared(text: Array, trial: Trial) -> Array:
+    unit_of = trial.unit_of if trial.unit_of is not None else np.arange(text.size)
+    values, codes = np.unique(text, return_inverse=True)
+    low = np.full(trial.member.size, values.size)
+    high = np.full(trial.member.size, -1)
+    np.minimum.at(low, unit_of, codes)
+    np.maximum.at(high, unit_of, codes)
+    return np.where(low == high, values[high], SEVERAL)
+
+
+def by_loss_decile(loss: Floats, trial: Trial) -> list[Slice]:
+    """Return ten slices of units by their loss on the target, members and not taken together; ties stay together."""
+    per_unit = trial.per_unit(loss)
+    decile = np.minimum((rankdata(per_unit) - 1) * 10 // per_unit.size, 9)
+    return [Slice("loss decile", f"{d + 1} of 10", decile == d) for d in range(10) if (decile == d).any()]

@@ -1,0 +1,61 @@
+"""What a model returned, checked before anything is measured on it."""
+
+import numpy as np
+from scipy.special import log_expit, log_softmax
+
+from unseen.errors import ModelError
+from unseen.signal import Array, Floats
+
+SUM_TOLERANCE = 1e-3  # float16 answers sum to 1 within this
+
+
+def checked_log_probs(answer: Array, records: int, classes: int) -> Floats:
+    """Return log probabilities `(records, classes)` float64 from a model's probabilities, or raise `ModelError`."""
+    probs = np.asarray(answer)
+    if probs.ndim == 1 and classes == 2:
+        probs = np.column_stack([1 - probs, probs])
+    if probs.shape != (records, classes):
+        raise ModelError(f"the model must give {classes} probabilities for {records} records, got shape {probs.shape}.")
+    if probs.dtype.kind not in "fiub":
+        raise ModelError(f"the model's probabilities must be numbers, got {probs.dtype}.")
+    probs = probs.astype(np.float64)
+    bad = int((~np.isfinite(probs)).any(axis=1).sum())
+    if bad:
+        raise ModelError(f"the model gave NaN or infinite probabilities for {bad} of {records} records.")
+    if (probs < 0).any() or (probs > 1 + SUM_TOLERANCE).any():
+        raise ModelError("the model gave probabilities outside [0, 1]; pass log-probabilities or logits as such.")
+    off = int((np.abs(probs.sum(axis=1) - 1) > SUM_TOLERANCE).sum())
+    if off:
+        raise ModelError(f"the model's probabilities do not sum to 1 for {off} of {records} records.")
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(np.minimum(probs, 1.0)))
+
+
+def log_probs_from_logits(logits: Array, records: int, classes: int) -> Floats:
+    """Return log probabilities `(records, classes)` from logits, one a record being the second class's log odds."""
+    scores = checked_scores(logits, records, classes)
+    return np.asarray(log_softmax(scores, axis=1))
+
+
+def checked_scores(answer: Array, records: int, classes: int) -> Floats:
+    """Return decision scores `(records, classes)` float64; of two classes, one score counts for the second."""
+    scores = np.asarray(answer, dtype=np.float64)
+    if scores.ndim == 2 and scores.shape[1] == 1 and classes == 2:
+        scores = scores[:, 0]
+    if scores.ndim == 1 and classes == 2:
+        scores = np.column_stack([np.zeros_like(scores), scores])
+    if scores.shape != (records, classes):
+        raise ModelError(f"the model must give {classes} scores for {records} records, got shape {scores.shape}.")
+    bad = int((~np.isfinite(scores)).any(axis=1).sum())
+    if bad:
+        raise ModelError(f"the model gave NaN or infinite scores for {bad} of {records} records.")
+    return scores
+
+
+def sigmoid_log_probs(score: Floats) -> Floats:
+    """Return log probabilities `(records, 2)` of a two-class model from the second class's log odds.
+
+    >>> sigmoid_log_probs(np.array([0.0])).round(3)
+    array([[-0.693, -0.693]])
+    """
+    return np.column_stack([log_expit(-score), log_expit(score)])

@@ -1,0 +1,152 @@
+"""A fitted classifier with scikit-learn's interface: scikit-learn, pipelines, XGBoost, LightGBM, CatBoost."""
+
+import inspect
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import joblib
+import numpy as np
+from sklearn.base import clone
+
+from unseen.access import Access
+from unseen.errors import DataError, ModelError, TargetFailed
+from unseen.features.rows import column_names, count_rows, explain_columns
+from unseen.signal import Array, Floats
+from unseen.target import Answers
+from unseen.targets.answers import checked_log_probs, checked_scores, log_probs_from_logits
+
+RAW_SCORES = {  # libraries whose log odds are had from `predict`, by its keyword
+    "xgboost": {"output_margin": True},
+    "lightgbm": {"raw_score": True},
+    "catboost": {"prediction_type": "RawFormulaVal"},
+}
+AGREEMENT = 1e-4  # raw scores count as logits only where they give the model's own probabilities this closely
+
+
+class EstimatorTarget:
+    """A fitted classifier; asks for log odds where they are the model's own, else probabilities, scores or labels."""
+
+    def __init__(self, model: Any) -> None:
+        if not hasattr(model, "predict"):
+            raise ModelError(f"a model must have predict, {type(model).__name__} has not.")
+        classes = getattr(model, "classes_", None)
+        if classes is None:
+            kind = getattr(model, "_estimator_type", None)
+            reason = "it is a regressor" if kind == "regressor" else "it has no classes_; is it fitted?"
+            raise ModelError(f"{type(model).__name__} cannot be audited as a classifier: {reason}")
+        self.model = model
+        self._classes = np.asarray(classes)
+        if self._classes.ndim != 1 or self._classes.size < 2:
+            raise ModelError(f"a classifier needs two classes or more, got {self._classes.size}.")
+
+    @property
+    def classes(self) -> Array:
+        """The model's `classes_`."""
+        return self._classes
+
+    @property
+    def access(self) -> frozenset[Access]:
+        """Labels always; scores and probabilities where the model has them."""
+        granted = {Access.LABELS}
+        if hasattr(self.model, "predict_proba"):
+            granted |= {Access.SCORES, Access.PROBABILITIES}
+        elif hasattr(self.model, "decision_function"):
+            granted |= {Access.SCORES}
+        return frozenset(granted)
+
+    def check_columns(self, features: Any) -> None:
+        """Raise unless `features` has the columns that the model was fitted on, in their order."""
+        wanted = getattr(self.model, "feature_names_in_", None)
+        got = column_names(features)
+        if wanted is not None and got is not None and list(wanted) != got:
+            raise DataError(explain_columns(list(wanted), got, "the model", "the table"))
+        width = getattr(self.model, "n_features_in_", None)
+        if width is not None and features.shape[1] != width:
+            raise DataError(f"the model was fitted on {width} columns, the table has {features.shape[1]}.")
+
+    def answer(self, features: Any) -> Answers:
+        """Answer each record; raises `TargetFailed` where the model raises, without the model's own message."""
+        records, classes = count_rows(features), self._classes.size
+        if Access.PROBABILITIES in self.access:
+            probs = checked_log_probs(_ask(self.model, "predict_proba", features), records, classes)
+            log_probs = self._own_logits(features, probs)
+            return Answers(log_probs.argmax(axis=1), log_probs=log_probs)
+        if Access.SCORES in self.access:
+            decision = checked_scores(_ask(self.model, "decision_function", features), records, classes)
+            return Answers(decision.argmax(axis=1), decision=decision)
+        return Answers(self._index(_ask(self.model, "predict", features)))
+
+    def _own_logits(self, features: Any, log_probs: Floats) -> Floats:
+        """Return log probabilities from the model's log odds where it has them, which keep what saturation loses."""
+        raw = self._raw_scores(features)
+        if raw is None:
+            return log_probs
+        try:
+            exact = log_probs_from_logits(raw, *log_probs.shape)
+        except ModelError:
+            return log_probs
+        return exact if np.allclose(np.exp(exact), np.exp(log_probs), atol=AGREEMENT) else log_probs
+
+    def _raw_scores(self, features: Any) -> Array | None:
+        keyword = RAW_SCORES.get(type(self.model).__module__.split(".")[0])
+        if keyword:
+            return np.asarray(_ask(self.model, "predict", features, **keyword))
+        if hasattr(self.model, "decision_function"):
+            return np.asarray(_ask(self.model, "decision_function", features))
+        return None
+
+    def _index(self, labels: Array) -> Array:
+        place = {label: index for index, label in enumerate(self._classes.tolist())}
+        try:
+            return np.array([place[label] for label in np.asarray(labels).reshape(-1).tolist()])
+        except KeyError:
+            raise ModelError("the model predicted a label that is not among its classes.") from None
+
+    def refit(self, features: Any, labels: Array, seed: int) -> "EstimatorTarget":
+        """Fit an unfitted clone, one thread, everything random in it set from `seed`."""
+        model = _unfitted(self.model)
+        params = model.get_params()
+        model.set_params(**{name: seed for name in params if name.split("__")[-1] in {"random_state", "random_seed"}})
+        model.set_params(**{name: 1 for name in params if name.split("__")[-1] == "n_jobs"})
+        if type(model).__module__.startswith("catboost"):
+            model.set_params(verbose=False, allow_writing_files=False, thread_count=1, random_seed=seed)
+        model.fit(features, labels)
+        return EstimatorTarget(model)
+
+    def fingerprint(self) -> str:
+        """Return a digest of the unfitted estimator, the source of its class, and its library's version."""
+        kind = type(self.model)
+        package = kind.__module__.split(".")[0]
+        try:
+            library = version("scikit-learn" if package == "sklearn" else package)
+        except PackageNotFoundError:
+            library = _source(kind)
+        parts = [kind.__module__, kind.__qualname__, library, version("scikit-learn"), version("numpy")]
+        return blake2b("\n".join([*parts, str(joblib.hash(_unfitted(self.model)))]).encode(), digest_size=16).hexdigest()
+
+
+def _unfitted(model: Any) -> Any:
+    try:
+        return clone(model)
+    except (TypeError, RuntimeError) as error:
+        raise ModelError(
+            f"{type(model).__name__} cannot be cloned for retraining ({type(error).__name__}); audit it with references=0."
+        ) from None
+
+
+def _source(kind: type) -> str:
+    try:
+        return inspect.getsource(kind)
+    except (OSError, TypeError):
+        return "source not available"
+
+
+def _ask(model: Any, method: str, features: Any, **keywords: Any) -> Any:
+    try:
+        return getattr(model, method)(features, **keywords)
+    except Exception as error:
+        raise TargetFailed(
+            f"the model raised {type(error).__name__} in {method} on {count_rows(features)} records; its message is "
+            "withheld because it may quote them: call it on the same table to see it."
+        ) from None

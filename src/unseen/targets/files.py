@@ -1,0 +1,64 @@
+"""A model from a file: skops first; joblib and pickle only on explicit trust, because loading one runs code."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+import skops.io
+
+from unseen.errors import ModelError
+from unseen.features.files import present
+
+PICKLES = (".joblib", ".pkl", ".pickle")
+LEARNED_STATE = frozenset(  # what scikit-learn's own estimators keep: numbers and settings, no code of the file's
+    {
+        "sklearn.tree._tree.Tree",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+    }
+)
+
+
+def load_model(path: Path, trusted_types: Sequence[str] = (), *, trust: bool = False) -> Any:
+    """Return the model in `path`. skops files load if all their types are known or in `trusted_types`.
+
+    `trust` allows joblib and pickle files: loading one runs whatever code its author put in.
+    """
+    present(path, "target.model")
+    suffix = path.suffix.lower()
+    if suffix == ".skops":
+        return _load_skops(path, trusted_types)
+    if suffix not in PICKLES:
+        raise ModelError(f"{path.name} is not a model file this reads; it reads .skops, and {', '.join(PICKLES)} on trust.")
+    if not trust:
+        raise ModelError(
+            f"loading {path.name} runs any code inside it; save the model with skops (skops.io.dump), or, if you know "
+            "who made the file, say trust = true under [target] (command line: --trust)."
+        )
+    try:
+        return joblib.load(path)
+    except Exception as error:
+        raise ModelError(f"{path.name} could not be loaded ({type(error).__name__}).") from None
+
+
+def _load_skops(path: Path, trusted_types: Sequence[str]) -> Any:
+    try:
+        trusted = LEARNED_STATE.union(trusted_types)
+        unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - trusted)
+        if unknown:
+            raise ModelError(
+                f"{path.name} holds types that skops does not know: {unknown}; if you trust them, list them under "
+                "target.trusted_types."
+            )
+        return skops.io.load(path, trusted=sorted(trusted))
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"{path.name} could not be read as a skops file ({type(error).__name__}): it is truncated, of another type, "
+            "or written by other library versions."
+        ) from None
