@@ -19,7 +19,20 @@ _PUBLIC = {
     "Records": "unseen.records",
     "Report": "unseen.report",
 }
-_MODULES = ("attacks", "data", "demo", "displays", "errors", "options", "plan", "proposal", "renderers", "report", "stats", "testing")
+_MODULES = (
+    "attacks",
+    "data",
+    "demo",
+    "displays",
+    "errors",
+    "options",
+    "plan",
+    "proposal",
+    "renderers",
+    "report",
+    "stats",
+    "testing",
+)
 
 __all__ = [*_PUBLIC, *_MODULES]  # noqa: PLE0604 - a list of names, built from the two above
 __version__ = "0.1.0"

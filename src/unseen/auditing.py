@@ -36,7 +36,7 @@ from unseen.trial import Trial
 MOST_INCLUDED = 0.9  # of the pool in one reference, so that a record has references that never saw it
 
 
-def audit(  # noqa: PLR0913 - the one call that everybody makes
+def audit(  # noqa: PLR0913, PLR0917 - the one call that everybody makes
     model: Any,
     members: Records | tuple[Any, Any],
     non_members: Records | tuple[Any, Any],
@@ -93,7 +93,11 @@ def audit(  # noqa: PLR0913 - the one call that everybody makes
     )
     others = None if population is None else as_records(population, "population")
     return audit_records(
-        as_target(model, classes), as_records(members, "members"), as_records(non_members, "non_members"), others, options
+        as_target(model, classes),
+        as_records(members, "members"),
+        as_records(non_members, "non_members"),
+        others,
+        options,
     )
 
 
@@ -122,7 +126,7 @@ def audit_records(
     answers = target.answer(pool.features)
     references, rate = train_references(target, model, pool, options)
     wanted = {signal.name for attack in attacks for signal in attack.needs}
-    measured = measure(target, pool, answers, references, sorted(wanted))
+    measured = measure(pool, answers, references, sorted(wanted))
     signals, queries = measured.signals, measured.queries
     if "robustness" in wanted:
         options.progress("perturbed copies", 0, 1)
@@ -231,7 +235,7 @@ def pool_notes(pool: Pool, references: Gathered, rate: float | None, options: Op
     return notes
 
 
-def make_report(  # noqa: PLR0913 - one field each
+def make_report(  # noqa: PLR0913, PLR0917 - one field each
     judgement: Judgement,
     trial: Trial,
     options: Options,

@@ -9,7 +9,6 @@
     │   ├── MissingExtra         an optional dependency is not installed
     │   └── TooFewRecords        a rate that the counts cannot resolve
     ├── TargetFailed             the user's model raised                      exit 3
-    ├── ReferencesFailed         too many refits raised                       exit 3
     ├── MissingSignal            an attack was called without what it needs   exit 3
     └── UndefinedScore           an attack produced no finite score           exit 3
 
@@ -66,10 +65,6 @@ class TooFewRecords(InputError):
 
 class TargetFailed(UnseenError):
     """The user's model raised; its own message is withheld, because it may quote a record."""
-
-
-class ReferencesFailed(UnseenError):
-    """So many refits raised that the attacks that were asked for cannot run."""
 
 
 class MissingSignal(UnseenError):

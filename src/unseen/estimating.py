@@ -31,9 +31,7 @@ class Questions:
         return sorted({*self.fprs, *lower}, reverse=True)
 
 
-def estimate(
-    scores: Floats, member: Bools, questions: Questions, attack: str
-) -> tuple[list[Estimate], list[Refused]]:
+def estimate(scores: Floats, member: Bools, questions: Questions, attack: str) -> tuple[list[Estimate], list[Refused]]:
     """Return the AUC, advantage, TPR at each rate and PPV at each prior of `scores (units,)`, and what was refused."""
     estimates = [auc(scores, member, questions.confidence), advantage(scores, member, questions.confidence)]
     refused = []

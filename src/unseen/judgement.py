@@ -12,7 +12,7 @@ from unseen.attack import Attack
 from unseen.errors import UndefinedScore
 from unseen.estimate import Estimate
 from unseen.estimating import ERROR_BUDGET, estimate, estimate_slice
-from unseen.judging import Candidate, adjust, conclude, judge_limits, state_of, found_leak
+from unseen.judging import Candidate, adjust, conclude, found_leak, judge_limits, state_of
 from unseen.options import Options
 from unseen.policy import Limit
 from unseen.report import (
@@ -63,7 +63,7 @@ def judge(
     """Run every attack that can run, estimate, correct for the number of questions, and judge by the policy if any."""
     results, scores = _run(signals, trial, attacks, options, references)
     recommended = next((attack.name for attack in attacks if attack.name in scores), "")
-    cells = _slices(slices, trial, recommended, scores, options)
+    cells = _slices(slices, trial, recommended, scores)
     groups, family = adjust([one.estimates for one in results] + [one.estimates for one in cells])
     results = [_stated(one, group) for one, group in zip(results, groups[: len(results)], strict=True)]
     cells = [_stated_cell(one, group) for one, group in zip(cells, groups[len(results) :], strict=True)]
@@ -147,9 +147,7 @@ def _flagged(result: AttackResult, p_values: Mapping[str, Floats], trial: Trial,
     return replace(result, flagged_members=inside, flagged_non_members=int(flagged.sum()) - inside)
 
 
-def _slices(
-    slices: Sequence[Slice], trial: Trial, recommended: str, scores: Mapping[str, Floats], options: Options
-) -> list[SliceResult]:
+def _slices(slices: Sequence[Slice], trial: Trial, recommended: str, scores: Mapping[str, Floats]) -> list[SliceResult]:
     if not recommended:
         return []
     shown = [one for one in slices if not one.suppressed(trial)]

@@ -86,9 +86,7 @@ def judge_limits(
     return [_judge_limit(limit, found, confidence, refused) for limit, found in sought]
 
 
-def _judge_limit(
-    limit: Limit, found: list[Candidate], confidence: float, refused: Sequence[Refused]
-) -> LimitResult:
+def _judge_limit(limit: Limit, found: list[Candidate], confidence: float, refused: Sequence[Refused]) -> LimitResult:
     if not found:
         needed = [one.non_members_needed for one in refused if one.fpr == limit.fpr]
         why = f"{max(needed)} non-members are needed" if needed else "no attack that measures it could run"
@@ -120,7 +118,9 @@ def conclude(
     if leak := _leaks(attacks, slices):
         return LEAK, [leak]
     doubts += [f"{one.name}: {one.reason}" for one in measured if one.state == INCONCLUSIVE][:1]
-    return (INCONCLUSIVE, doubts) if doubts else (NO_LEAK_FOUND, ["no test found a leak; see what each would have found"])
+    return (
+        (INCONCLUSIVE, doubts) if doubts else (NO_LEAK_FOUND, ["no test found a leak; see what each would have found"])
+    )
 
 
 def _leaks(attacks: Sequence[AttackResult], slices: Sequence[SliceResult]) -> str:
@@ -130,8 +130,8 @@ def _leaks(attacks: Sequence[AttackResult], slices: Sequence[SliceResult]) -> st
         return ""
     named = ", ".join((found or where)[:3])
     return (
-        f"{len(found)} of {_measured(attacks)} attacks and {len(where)} of {len(slices)} slices measured are above chance, at one error "
-        f"budget of 5 % for all of them ({named}{', ...' if len(found or where) > 3 else ''})"
+        f"{len(found)} of {_measured(attacks)} attacks and {len(where)} of {len(slices)} slices measured are above "
+        f"chance, at one error budget of 5 % for all of them ({named}{', ...' if len(found or where) > 3 else ''})"
     )
 
 

@@ -34,7 +34,7 @@ class Measured:
     correct: Array = field(repr=False)
 
 
-def measure(target: Target, pool: Pool, answers: Answers, references: Gathered, wanted: Sequence[str]) -> Measured:
+def measure(pool: Pool, answers: Answers, references: Gathered, wanted: Sequence[str]) -> Measured:
     """Return every signal that can be had from what was answered; `wanted` names those that cost more than that."""
     rows, others = pool.audited, pool.population
     arrays: dict[str, Array] = {

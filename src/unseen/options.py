@@ -53,7 +53,9 @@ class Options:
         known = catalogue()
         for name in [*(self.attacks or ()), *self.skip]:
             if name not in known:
-                raise PlanError(f"there is no attack {name!r}{did_you_mean(name, known)} `unseen attacks` lists them.")
+                raise PlanError(
+                    f"there is no attack {name!r}{did_you_mean(name, known) or '.'} `unseen attacks` lists them."
+                )
         wanted = set(known if self.attacks is None else self.attacks) - set(self.skip)
         if not wanted:
             raise PlanError("no attack is left to run: attacks.only and attacks.skip leave none.")

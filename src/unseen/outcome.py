@@ -37,8 +37,9 @@ class Outcome:
     @property
     def estimates(self) -> tuple[Estimate, ...]:
         """Every estimate of every attack, then of every slice."""
-        groups = [*self.report.attacks, *self.report.slices]
-        return tuple(one for group in groups for one in group.estimates)
+        attacks = (one for attack in self.report.attacks for one in attack.estimates)
+        slices = (one for cell in self.report.slices for one in cell.estimates)
+        return (*attacks, *slices)
 
     @property
     def records(self) -> pl.DataFrame:
@@ -54,7 +55,7 @@ class Outcome:
         """Return the scores `(units,)` of an attack, of the recommended one by default, in the order of `records`."""
         name = attack or self.report.recommended
         if name not in self._scores:
-            raise PlanError(f"attack {name!r} gave no scores in this audit{did_you_mean(name, self._scores)}")
+            raise PlanError(f"attack {name!r} gave no scores in this audit{did_you_mean(name, self._scores) or '.'}")
         return self._scores[name]
 
     def save(self, folder: str | Path) -> Path:

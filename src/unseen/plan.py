@@ -13,11 +13,7 @@ from unseen.policy import Context, Policy
 from unseen.trial import COMBINING_RULES
 
 
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A table of the plan; a key it does not know is refused."""
-
-
-class TargetPlan(Section):
+class TargetPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """`[target]`: the model file, and what is trusted of it; `frame` is "auto", "polars", "pandas" or "numpy"."""
 
     model: str
@@ -26,7 +22,7 @@ class TargetPlan(Section):
     frame: str = "auto"
 
 
-class DataPlan(Section):
+class DataPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """`[data]`: the tables of members, non-members and, if any, the population, and the names of their columns."""
 
     members: str
@@ -40,7 +36,7 @@ class DataPlan(Section):
     training_size: int | None = None
 
 
-class AnswersPlan(Section):
+class AnswersPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """`[answers]`: instead of a model and its data, a table of answers (see `unseen.audit_table`)."""
 
     table: str
@@ -51,14 +47,14 @@ class AnswersPlan(Section):
     rule: str = "mean"
 
 
-class ReferencesPlan(Section):
+class ReferencesPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """`[references]`: how many models like the target are trained, and in how many processes (0: one a core)."""
 
     count: int = 16
     workers: int = 0
 
 
-class AttacksPlan(Section):
+class AttacksPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """`[attacks]`: only some, or all but some; perturbed copies a record for noise-robustness."""
 
     only: tuple[str, ...] | None = None
@@ -66,20 +62,20 @@ class AttacksPlan(Section):
     copies: int = 12
 
 
-class SlicesPlan(Section):
+class SlicesPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """`[slices]`: feature columns whose values divide the records into slices."""
 
     columns: tuple[str, ...] = ()
 
 
-class StatisticsPlan(Section):
+class StatisticsPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """`[statistics]`: the false-positive rates and priors that every attack is measured at."""
 
     fprs: tuple[float, ...] = DEFAULT_FPRS
     priors: tuple[float, ...] = DEFAULT_PRIORS
 
 
-class Plan(Section):
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One audit: either `[target]` and `[data]`, or `[answers]`; `seed` fixes everything that is drawn."""
 
     target: TargetPlan | None = None

@@ -92,12 +92,16 @@ def read_records(path: Path, what: str, data: DataPlan, frame: Callable[[pl.Data
     table = read_table(path, what)
     for role, name in (("label", data.label), ("id", data.id), ("group", data.group)):
         if name is not None and name not in table.columns:
-            raise DataError(f"{what}: {path.name} has no {role} column {name!r}{did_you_mean(name, table.columns) or '.'}")
+            raise DataError(
+                f"{what}: {path.name} has no {role} column {name!r}{did_you_mean(name, table.columns) or '.'}"
+            )
         if name is not None and table[name].null_count():
             raise DataError(f"{what}: {table[name].null_count()} rows of {path.name} have no {role} ({name!r}).")
     unknown = [name for name in data.drop if name not in table.columns]
     if unknown:
-        raise DataError(f"{what}: {path.name} has no column {unknown[0]!r} to drop{did_you_mean(unknown[0], table.columns)}")
+        raise DataError(
+            f"{what}: {path.name} has no column {unknown[0]!r} to drop{did_you_mean(unknown[0], table.columns) or '.'}"
+        )
     apart = {data.label, data.id, data.group, *data.drop} - {None}
     features = table.drop([name for name in table.columns if name in apart])
     if features.width == 0:

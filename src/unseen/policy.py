@@ -38,7 +38,8 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         at = f" at FPR {self.fpr:.4g}" if self.fpr is not None else ""
         prior = f" and prior {self.prior:.4g}" if self.prior is not None else ""
         where = ", in every slice" if self.every_slice else ""
-        return f"{self.metric.upper() if self.metric != 'advantage' else 'advantage'}{at}{prior} at most {self.at_most:.4g}{where}"
+        name = self.metric if self.metric == "advantage" else self.metric.upper()
+        return f"{name}{at}{prior} at most {self.at_most:.4g}{where}"
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -78,8 +78,8 @@ def label_indexes(labels: Array, classes: Array) -> Ints:
     unknown = int((found < 0).sum())
     if unknown:
         raise DataError(
-            f"{unknown} of {labels.size} records have a label that the model never saw (it knows {classes.size} classes "
-            f"of type {classes.dtype}, the labels are of type {labels.dtype})."
+            f"{unknown} of {labels.size} records have a label that the model never saw (it knows {classes.size} "
+            f"classes of type {classes.dtype}, the labels are of type {labels.dtype})."
         )
     return found
 
@@ -141,8 +141,8 @@ def _check_contents(side: Ints, digests: Ints) -> None:
     shared = int(np.isin(non_members, members).sum())
     if 2 * shared > min(members.size, non_members.size):
         raise DataError(
-            f"members and non_members overlap: {shared} of {non_members.size} non-members equal a member in every column "
-            "and the label."
+            f"members and non_members overlap: {shared} of {non_members.size} non-members equal a member in every "
+            "column and the label."
         )
 
 

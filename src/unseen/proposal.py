@@ -105,7 +105,9 @@ def _sliceable(table: pl.DataFrame, keep: set[str | None]) -> list[str]:
     return [
         name
         for name in table.columns
-        if name not in keep and table[name].dtype in {pl.String, pl.Boolean, pl.Categorical} and table[name].n_unique() <= 8
+        if name not in keep
+        and table[name].dtype in {pl.String, pl.Boolean, pl.Categorical}
+        and table[name].n_unique() <= 8
     ][:4]
 
 

@@ -40,7 +40,7 @@ class Records:
 
     def take(self, rows: Ints | Bools) -> "Records":
         """Return the records at `rows`, an index or a mask."""
-        index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        index: Ints = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows.astype(np.intp)
         ids = None if self.ids is None else self.ids[index]
         groups = None if self.groups is None else self.groups[index]
         return Records(take_rows(self.features, index), self.labels[index], ids, groups)

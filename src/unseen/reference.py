@@ -1,4 +1,4 @@
-"""Reference: a model trained like the target on other records; the task of training some, and the engine that does it."""
+"""Reference: a model trained like the target on other records; the task of training some; the engine that does it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

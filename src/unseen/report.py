@@ -1,5 +1,6 @@
 """Report: every estimate with its conditions and provenance; a value, not a document."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -24,17 +25,13 @@ NOT_TESTED = (
 )
 
 
-class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A frozen record that refuses fields it does not know."""
-
-
-class AttackResult(Struct):
+class AttackResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one attack found. `state` is one of the five; `reason` says why it is not a measurement."""
 
     name: str
     row: str
     state: str
-    access: list[str]
+    access: Sequence[str]
     reason: str = ""
     estimates: list[Estimate] = []
     refused: list[Refused] = []
@@ -43,8 +40,8 @@ class AttackResult(Struct):
     flagged_non_members: int | None = None
 
 
-class SliceResult(Struct):
-    """One slice, by the recommended attack; a cell with under ten units on a side is suppressed: no counts, no value."""
+class SliceResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One slice, by the recommended attack; with under ten units on a side it is suppressed: no counts, no values."""
 
     by: str
     value: str
@@ -53,15 +50,15 @@ class SliceResult(Struct):
     estimates: list[Estimate] = []
 
 
-class LimitResult(Struct):
-    """One of the owner's limits: "over", "within" or "undecided", where it was closest, and what that rests on."""
+class LimitResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of the owner's limits: "over", "within" or "undecided", and where it was closest."""
 
     limit: str
     verdict: str
     detail: str
 
 
-class ReferenceFacts(Struct):
+class ReferenceFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the references came about."""
 
     asked: int
@@ -72,7 +69,7 @@ class ReferenceFacts(Struct):
     inclusion_rate: float | None
 
 
-class TargetFacts(Struct):
+class TargetFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was audited, and how well it does: accuracies over the audited records."""
 
     kind: str
@@ -84,7 +81,7 @@ class TargetFacts(Struct):
     queries: int
 
 
-class Provenance(Struct):
+class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What it takes to run the audit again: seed, plan, versions, digests of data and model; and when it ran."""
 
     seed: int
@@ -96,7 +93,7 @@ class Provenance(Struct):
     seconds: float
 
 
-class Report(Struct):
+class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One audit. `family` is the number of tests under the one error budget of 5 %."""
 
     state: str

@@ -100,7 +100,7 @@ def read_answers(path: Path) -> dict[str, Array]:
 
 
 def as_arrays(answers: Any) -> dict[str, Array]:
-    """Return any form of answers as arrays by name, numbered columns gathered: (records, classes) or (refs, records)."""
+    """Return any form of answers as arrays by name, numbered columns gathered into one array."""
     if isinstance(answers, str | Path):
         return read_answers(Path(answers))
     if isinstance(answers, pl.DataFrame):
@@ -117,7 +117,8 @@ def _columns(table: pl.DataFrame) -> dict[str, Array]:
 
 
 def _gathered(columns: Mapping[str, Array]) -> dict[str, Array]:
-    arrays, numbered = {}, {}
+    arrays: dict[str, Array] = {}
+    numbered: dict[str, dict[int, Array]] = {}
     for name, values in columns.items():
         found = re.fullmatch(rf"({'|'.join(ALL_KEYS)})_(\d+)", name)
         if found:
@@ -126,7 +127,9 @@ def _gathered(columns: Mapping[str, Array]) -> dict[str, Array]:
             arrays[name] = values
     for name, parts in numbered.items():
         if sorted(parts) != list(range(len(parts))):
-            raise DataError(f"the columns {name}_0, {name}_1, ... must be numbered without gaps, got {sorted(parts)[:5]}.")
+            raise DataError(
+                f"the columns {name}_0, {name}_1, ... must be numbered without gaps, got {sorted(parts)[:5]}."
+            )
         stacked = np.stack([parts[k] for k in range(len(parts))])
         arrays[name] = stacked if name.startswith("ref_") else stacked.T
     return arrays
@@ -170,7 +173,7 @@ def audit_answers(
 
 
 def answer_signals(arrays: Mapping[str, Array], label: str) -> tuple[Signals, int, int]:
-    """Return the signals in a table of answers, how many answers were saturated, and the number of classes (0: none)."""
+    """Return the signals in a table of answers, how many were saturated, and the number of classes (0: none)."""
     given = [name for name in ANSWERS if name in arrays]
     if not given:
         near = "; ".join(filter(None, (did_you_mean(name, ANSWERS).strip("; ") for name in arrays)))
@@ -257,7 +260,9 @@ def _references(arrays: Mapping[str, Array], index: Array | None, records: int, 
 
 def _trial(arrays: Mapping[str, Array], id: str, member: str, group: str | None, rule: str) -> tuple[Trial, Array]:  # noqa: A002
     if member not in arrays:
-        raise DataError(f"the table has no column {member!r} that says who is a member{did_you_mean(member, arrays) or '.'}")
+        raise DataError(
+            f"the table has no column {member!r} that says who is a member{did_you_mean(member, arrays) or '.'}"
+        )
     truth = _booleans(arrays[member], member)
     if truth.ndim != 1:
         raise DataError(f"{member!r} must be one value a record, got shape {truth.shape}.")

@@ -17,5 +17,8 @@ def confidence(confidence: Floats) -> Floats:
 
 
 CONFIDENCE_ATTACK = Attack(
-    score=confidence, needs=(CONFIDENCE,), row="S1", cites="Salem et al. 2019, arXiv:1806.01246, section V-B (adversary 3)"
+    score=confidence,
+    needs=(CONFIDENCE,),
+    row="S1",
+    cites="Salem et al. 2019, arXiv:1806.01246, section V-B (adversary 3)",
 )

@@ -1,7 +1,5 @@
 """LiRA, online: is this margin more like models that had the record, or like models that had not?"""
 
-import numpy as np
-
 from unseen.attack import Attack
 from unseen.moments.normal import known_variance, log_ratio, with_both_means
 from unseen.moments.sides import sides

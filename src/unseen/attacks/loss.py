@@ -16,4 +16,6 @@ def loss(loss: Floats) -> Floats:
     return -np.asarray(loss, dtype=np.float64)
 
 
-LOSS_ATTACK = Attack(score=loss, needs=(LOSS,), row="S1", cites="Yeom et al. 2018, arXiv:1709.01604 (loss-threshold adversary)")
+LOSS_ATTACK = Attack(
+    score=loss, needs=(LOSS,), row="S1", cites="Yeom et al. 2018, arXiv:1709.01604 (loss-threshold adversary)"
+)

@@ -11,6 +11,10 @@ from unseen.errors import UnseenError
 INTERRUPTED = 130
 
 
+def quiet(what: str, done: int, of: int) -> None:
+    """Say nothing."""
+
+
 @contextmanager
 def conduct(kept: str = "") -> Iterator[None]:
     """Turn errors into one sentence on standard error and the error's exit code; `kept` says what an interrupt left."""
@@ -31,7 +35,7 @@ def conduct(kept: str = "") -> Iterator[None]:
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     """Yield a progress function that draws bars with the time left on a terminal, and is silent elsewhere."""
     if not sys.stderr.isatty():
-        yield lambda what, done, of: None
+        yield quiet
         return
     from rich.console import Console  # start-up time: only who watches pays for it
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn

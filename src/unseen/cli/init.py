@@ -9,7 +9,7 @@ import unseen
 from unseen.cli.conduct import conduct
 
 
-def init(  # noqa: PLR0913 - one option a file or column
+def init(  # noqa: PLR0913, PLR0917 - one option a file or column
     model: Annotated[Path, typer.Option(help="The fitted model: .skops, or .joblib or .pkl on trust.")],
     members: Annotated[Path, typer.Option(help="Records that the model was trained on: Parquet or CSV.")],
     non_members: Annotated[Path, typer.Option(help="Records that it was not trained on, drawn the same way.")],
@@ -25,7 +25,15 @@ def init(  # noqa: PLR0913 - one option a file or column
     """Write a commented plan by looking at the files given."""
     with conduct():
         text = unseen.proposal.propose(
-            model, members, non_members, population, label=label, group=group, id=id, relative_to=out.parent, trust=trust
+            model,
+            members,
+            non_members,
+            population,
+            label=label,
+            group=group,
+            id=id,
+            relative_to=out.parent,
+            trust=trust,
         )
         unseen.proposal.write_new(out, text)
     typer.echo(f"Wrote {out}. Read it, then: unseen audit {out}")

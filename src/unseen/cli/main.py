@@ -1,5 +1,7 @@
 """The `unseen` command."""
 
+from typing import Annotated
+
 import typer
 
 from unseen import __version__
@@ -26,5 +28,7 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def main(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version.")) -> None:
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
     """Measure how far a model gives away who was in its training data."""

@@ -31,7 +31,9 @@ class RocDisplay:
 
     def null_band(self) -> tuple[Floats, Floats, Floats]:
         """Return `fpr`, and the 2.5 % and 97.5 % points of the TPR there if nothing leaks (exact, beta-binomial)."""
-        allowed = np.unique(np.geomspace(1, self.non_members - 1, 60).astype(int)) if self.non_members > 2 else np.array([1])
+        allowed = (
+            np.unique(np.geomspace(1, self.non_members - 1, 60).astype(int)) if self.non_members > 2 else np.array([1])
+        )
         law = betabinom(self.members, allowed + 1, self.non_members - allowed)
         return allowed / self.non_members, law.ppf(0.025) / self.members, law.ppf(0.975) / self.members
 
@@ -41,7 +43,9 @@ class RocDisplay:
         self.figure_ = self.ax_.figure
         floor = 0.5 / max(self.members, self.non_members)
         fpr, low, high = self.null_band()
-        self.ax_.fill_between(fpr, np.maximum(low, floor), np.maximum(high, floor), color="#cccccc", label="no leak, 95 %")
+        self.ax_.fill_between(
+            fpr, np.maximum(low, floor), np.maximum(high, floor), color="#cccccc", label="no leak, 95 %"
+        )
         self.ax_.plot([floor, 1], [floor, 1], color=OTHER, linewidth=0.8, linestyle=":")
         for name, steps in self.curves.items():
             self.ax_.step(np.maximum(steps.fpr, floor), np.maximum(steps.tpr, floor), where="post", label=name)

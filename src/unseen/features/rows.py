@@ -61,7 +61,9 @@ def _check_alike(first: Any, other: Any) -> None:
     if kinds[0] != kinds[1] and not (sparse.issparse(first) and sparse.issparse(other)):
         raise DataError(f"members and non-members must be tables of one kind, got {kinds[0]} and {kinds[1]}.")
     if first.shape[1:] != other.shape[1:]:
-        raise DataError(f"members and non-members must have the same columns, got {first.shape[1]} and {other.shape[1]}.")
+        raise DataError(
+            f"members and non-members must have the same columns, got {first.shape[1]} and {other.shape[1]}."
+        )
     names, others = column_names(first), column_names(other)
     if names != others:
         raise DataError(explain_columns(names or [], others or [], "the members' table", "another table"))

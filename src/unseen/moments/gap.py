@@ -68,7 +68,7 @@ class Trend:
         self._middle = self._sums(centre) / np.bincount(self._place)
 
     def _sums(self, value: Floats) -> Floats:
-        return np.bincount(self._place, weights=value, minlength=self._bins)
+        return np.bincount(self._place, weights=value, minlength=self._bins).astype(np.float64)
 
     def ratio(self, numerator: Floats, denominator: Floats) -> Floats:
         """Return the sum of `numerator` over the sum of `denominator` around each record's centre, `(records,)`."""

@@ -19,7 +19,7 @@ def mean_likelihood(ref_loss: Floats) -> Floats:
 
 def mean_out_likelihood(ref_loss: Floats, ref_member: Bools) -> Floats:
     """Return the mean over out references of exp(-loss), `(records,)`; over all where a record has none out."""
-    references, records = ref_loss.shape
+    records = ref_loss.shape[1]
     total, out = np.empty(records), np.empty(records)
     for start in range(0, records, CHUNK):
         stop = min(start + CHUNK, records)

@@ -1,4 +1,4 @@
-"""The empirical-Bayes prior of many variances: Smyth 2004, Statistical Applications in Genetics 3(1), article 3, as limma does."""
+"""The empirical-Bayes prior of many variances: Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), article 3, as limma."""
 
 from dataclasses import dataclass
 

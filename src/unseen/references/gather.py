@@ -28,7 +28,7 @@ class Gathered:
     @property
     def finished(self) -> int:
         """How many references answered."""
-        return self.member.shape[0]
+        return int(self.member.shape[0])
 
 
 def gather(task: ReferenceTask, engine: Engine, store: ReferenceStore, progress: Progress) -> Gathered:

@@ -9,7 +9,13 @@ from unseen.renderers.verdict import NEXT, sentences
 from unseen.renderers.words import STATES, between, find, percent, plain
 from unseen.report import FAILED, INCONCLUSIVE, LEAK, NO_LEAK_FOUND, NOT_APPLICABLE, AttackResult, Report
 
-COLOURS = {LEAK: "bold red", NO_LEAK_FOUND: "green", INCONCLUSIVE: "yellow", NOT_APPLICABLE: "dim", FAILED: "bold yellow"}
+COLOURS = {
+    LEAK: "bold red",
+    NO_LEAK_FOUND: "green",
+    INCONCLUSIVE: "yellow",
+    NOT_APPLICABLE: "dim",
+    FAILED: "bold yellow",
+}
 
 
 def verdict(report: Report) -> str:
@@ -33,9 +39,8 @@ def _facts(report: Report) -> Text:
     target, references = report.target, report.references
     accuracy = ""
     if target.member_accuracy is not None and target.non_member_accuracy is not None:
-        accuracy = (
-            f", accuracy {percent(target.member_accuracy)} on members and {percent(target.non_member_accuracy)} on others"
-        )
+        own, other = percent(target.member_accuracy), percent(target.non_member_accuracy)
+        accuracy = f", accuracy {own} on members and {other} on others"
     return Text(
         f"Target {target.kind}{accuracy}. {report.members} members and {report.non_members} non-members "
         f"({report.unit}s), {references.finished} of {references.asked} references, {target.queries} queries, "

@@ -3,14 +3,14 @@
 from unseen.renderers.words import STATES, between, find, headline_fpr, percent, plain, recommended
 from unseen.report import INCONCLUSIVE, LEAK, NO_LEAK_FOUND, Report
 
+REMEDIES = (
+    "Try what lowers it: regularisation, fewer epochs or shallower trees, less detailed answers, more data, "
+    "differential privacy; then audit again."
+)
 NEXT = {
-    LEAK: (
-        "See which records are exposed in records.parquet, and the slices for which groups.",
-        "Try what lowers it: regularisation, fewer epochs or shallower trees, less detailed answers, more data, "
-        "differential privacy; then audit again.",
-    ),
+    LEAK: ("See which records are exposed in records.parquet, and the slices for which groups.", REMEDIES),
     NO_LEAK_FOUND: (
-        "Read the smallest leak that would have been found; if you must rule out a smaller one, audit more records.",
+        "Read the smallest leak that would have been found; to rule out a smaller one, audit more records.",
     ),
     INCONCLUSIVE: ("Remove the reason above, most often too few records or a failed step, and audit again.",),
 }

@@ -39,9 +39,7 @@ REF_MEMBER = Signal(
     "ref_member", ("references", "records"), "boolean", _REFERENCES, "which references were trained on the record"
 )
 REF_LOSS = Signal("ref_loss", ("references", "records"), "nats", _REFERENCES | _PROBABILITIES, "loss of each reference")
-REF_MARGIN = Signal(
-    "ref_margin", ("references", "records"), "nats", _REFERENCES | _SCORES, "margin of each reference"
-)
+REF_MARGIN = Signal("ref_margin", ("references", "records"), "nats", _REFERENCES | _SCORES, "margin of each reference")
 POPULATION_LOSS = Signal(
     "population_loss", _POPULATION, "nats", _OTHERS | _PROBABILITIES, "the target's loss on known non-members"
 )

@@ -25,9 +25,9 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> In
 
 
 def delong_variance(scores: Floats, member: Bools) -> tuple[float, float]:
-    """Return AUC and its variance by DeLong's placements, ties as halves, in O(n log n) (Sun and Xu 2014,
-    doi:10.1109/LSP.2014.2337313).
+    """Return AUC and its variance by DeLong's placements, ties as halves, in O(n log n).
 
+    Sun and Xu 2014, doi:10.1109/LSP.2014.2337313.
     `scores (units,)`, `member (units,)`. The variance is 0 where the placements do not vary (separated or constant
     scores): see `auc_interval` for what is said then.
     """
@@ -71,5 +71,5 @@ def _expit(x: Any) -> float:
 
 
 def dkw_margin(records: int, tail: float) -> float:
-    """Return the one-sided Dvoretzky-Kiefer-Wolfowitz margin of an empirical distribution at `tail` <= 1/2 (Massart 1990)."""
+    """Return the one-sided Dvoretzky-Kiefer-Wolfowitz margin of `records` draws at `tail` <= 1/2 (Massart 1990)."""
     return float(np.sqrt(np.log(1 / tail) / (2 * records)))

@@ -16,7 +16,7 @@ from unseen.signal import Array, Floats
 from unseen.target import Answers
 from unseen.targets.answers import checked_log_probs, checked_scores, log_probs_from_logits
 
-RAW_SCORES = {  # libraries whose log odds are had from `predict`, by its keyword
+RAW_SCORES: dict[str, dict[str, Any]] = {  # libraries whose log odds are had from `predict`, by its keyword
     "xgboost": {"output_margin": True},
     "lightgbm": {"raw_score": True},
     "catboost": {"prediction_type": "RawFormulaVal"},
@@ -123,7 +123,9 @@ class EstimatorTarget:
         except PackageNotFoundError:
             library = _source(kind)
         parts = [kind.__module__, kind.__qualname__, library, version("scikit-learn"), version("numpy")]
-        return blake2b("\n".join([*parts, str(joblib.hash(_unfitted(self.model)))]).encode(), digest_size=16).hexdigest()
+        return blake2b(
+            "\n".join([*parts, str(joblib.hash(_unfitted(self.model)))]).encode(), digest_size=16
+        ).hexdigest()
 
 
 def _unfitted(model: Any) -> Any:
@@ -131,7 +133,8 @@ def _unfitted(model: Any) -> Any:
         return clone(model)
     except (TypeError, RuntimeError) as error:
         raise ModelError(
-            f"{type(model).__name__} cannot be cloned for retraining ({type(error).__name__}); audit it with references=0."
+            f"{type(model).__name__} cannot be cloned for retraining ({type(error).__name__}); audit it "
+            "with references=0."
         ) from None
 
 
@@ -145,7 +148,7 @@ def _source(kind: type) -> str:
 def _ask(model: Any, method: str, features: Any, **keywords: Any) -> Any:
     try:
         return getattr(model, method)(features, **keywords)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a user's model raises
         raise TargetFailed(
             f"the model raised {type(error).__name__} in {method} on {count_rows(features)} records; its message is "
             "withheld because it may quote them: call it on the same table to see it."

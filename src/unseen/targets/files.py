@@ -33,7 +33,9 @@ def load_model(path: Path, trusted_types: Sequence[str] = (), *, trust: bool = F
     if suffix == ".skops":
         return _load_skops(path, trusted_types)
     if suffix not in PICKLES:
-        raise ModelError(f"{path.name} is not a model file this reads; it reads .skops, and {', '.join(PICKLES)} on trust.")
+        raise ModelError(
+            f"{path.name} is not a model file this reads; it reads .skops, and {', '.join(PICKLES)} on trust."
+        )
     if not trust:
         raise ModelError(
             f"loading {path.name} runs any code inside it; save the model with skops (skops.io.dump), or, if you know "
@@ -41,7 +43,7 @@ def load_model(path: Path, trusted_types: Sequence[str] = (), *, trust: bool = F
         )
     try:
         return joblib.load(path)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - loaders raise anything on a damaged file
         raise ModelError(f"{path.name} could not be loaded ({type(error).__name__}).") from None
 
 
@@ -49,16 +51,14 @@ def _load_skops(path: Path, trusted_types: Sequence[str]) -> Any:
     try:
         trusted = LEARNED_STATE.union(trusted_types)
         unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - trusted)
-        if unknown:
-            raise ModelError(
-                f"{path.name} holds types that skops does not know: {unknown}; if you trust them, list them under "
-                "target.trusted_types."
-            )
-        return skops.io.load(path, trusted=sorted(trusted))
-    except ModelError:
-        raise
-    except Exception as error:
+        if not unknown:
+            return skops.io.load(path, trusted=sorted(trusted))
+    except Exception as error:  # noqa: BLE001 - loaders raise anything on a damaged file
         raise ModelError(
-            f"{path.name} could not be read as a skops file ({type(error).__name__}): it is truncated, of another type, "
-            "or written by other library versions."
+            f"{path.name} could not be read as a skops file ({type(error).__name__}): it is truncated, of another "
+            "type, or written by other library versions."
         ) from None
+    raise ModelError(
+        f"{path.name} holds types that skops does not know: {unknown}; if you trust them, list them under "
+        "target.trusted_types."
+    )

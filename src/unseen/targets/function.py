@@ -34,10 +34,10 @@ class FunctionTarget:
         """Ask the function once for all records."""
         try:
             answer = self._ask(features)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a user's model raises
             raise TargetFailed(
-                f"the function raised {type(error).__name__} on {count_rows(features)} records; its message is withheld "
-                "because it may quote them."
+                f"the function raised {type(error).__name__} on {count_rows(features)} records; its message is "
+                "withheld because it may quote them."
             ) from None
         log_probs = checked_log_probs(answer, count_rows(features), self._classes.size)
         return Answers(log_probs.argmax(axis=1), log_probs=log_probs)

@@ -19,7 +19,7 @@ def null(loss: Floats) -> Floats:
     It finds nothing anywhere, so it must not point to members. The mixing is SplitMix64 (Steele et al. 2014).
 
     >>> null(np.array([0.1, 0.2, 0.1])).round(3)
-    array([0.711, 0.893, 0.711])
+    array([0.132, 0.859, 0.132])
     """
     bits = (np.asarray(loss, dtype=np.float64) + 0.0).view(np.uint64)
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
