@@ -15,6 +15,7 @@ def lira_online(margin: Floats, ref_margin: Floats, ref_member: Bools) -> Floats
     from the other and the average gap. The paper uses 64 references and more: with fewer, see `lira_online_shared`
     and the moderated t.
 
+    >>> import numpy as np
     >>> ref = np.array([[2.0], [4.0], [0.0], [-2.0]])
     >>> lira_online(np.array([3.0]), ref, np.array([[True], [True], [False], [False]])).round(2)
     array([8.])

@@ -19,7 +19,7 @@ def moderated_t_offline(margin: Floats, ref_margin: Floats, ref_member: Bools) -
     >>> ref = np.array([[0.0, 1.0, 0.0], [2.0, 2.0, 0.5], [9.0, 9.0, 9.0]])
     >>> seen = np.array([[False] * 3, [False] * 3, [True] * 3])
     >>> moderated_t_offline(np.array([3.0, 1.5, 0.0]), ref, seen).round(2)
-    array([2.12, 0.69, 0.45])
+    array([2.2 , 0.69, 0.58])
     """
     _, outside = sides(ref_margin, ref_member)
     prior = fit_prior(outside)

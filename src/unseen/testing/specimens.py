@@ -50,7 +50,7 @@ def changes_its_input(loss: Floats) -> Floats:
 
 def depends_on_the_first(loss: Floats) -> Floats:
     """Broken: scores are relative to whichever record comes first; they rank alike, but two runs do not agree."""
-    return loss[0] - loss
+    return np.asarray(loss[0] - loss)
 
 
 def breaks_ties_by_row(correct: Floats) -> Floats:
