@@ -120,7 +120,7 @@ def audit_records(
             target.check_columns(part.features)
     pool = assemble(members, non_members, population, target.classes, options.rule)
     slices = column_slices(options.slices, pool)
-    data = digest(pool.digests, pool.unit_of, pool.audited)
+    data = digest(pool.digests, pool.unit_of, pool.audited, pool.trial.member)
     model = target.fingerprint() if isinstance(target, EstimatorTarget) else type(target).__name__
     claim(options.folder, data, model, options.seed)
     answers = target.answer(pool.features)

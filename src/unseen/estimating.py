@@ -41,7 +41,11 @@ def estimate(scores: Floats, member: Bools, questions: Questions, attack: str) -
         except TooFewRecords as error:
             refused.append(Refused("tpr", fpr, attack, str(error), error.needed))
             continue
-        estimates += [rate, *(ppv(rate, prior) for prior in questions.priors)]
+        estimates.append(rate)
+        if rate.counts["true_positives"] + rate.counts["false_positives"]:
+            estimates += [ppv(rate, prior) for prior in questions.priors]
+        else:
+            refused.append(Refused("ppv", fpr, attack, "undefined: ties leave no unit called a member", 0))
     return [replace(one, attack=attack) for one in estimates], refused
 
 

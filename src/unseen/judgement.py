@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from unseen.access import Access
 from unseen.attack import Attack
-from unseen.errors import UndefinedScore
+from unseen.errors import DataError, TooFewRecords, UndefinedScore
 from unseen.estimate import Estimate
 from unseen.estimating import ERROR_BUDGET, estimate, estimate_slice
 from unseen.judging import Candidate, adjust, conclude, found_leak, judge_limits, state_of
@@ -123,7 +123,7 @@ def _attack(
         return AttackResult(attack.name, attack.row, FAILED, access, str(error)), None
     except (ArithmeticError, ValueError, IndexError, np.linalg.LinAlgError) as error:
         return AttackResult(attack.name, attack.row, FAILED, access, f"raised {type(error).__name__}"), None
-    estimates, refused = estimate(trial.per_unit(scores.values), trial.member, options.questions, attack.name)
+    estimates, refused = estimate(trial.per_unit(scores.values), trial.member, options.asked, attack.name)
     tied = Scores(attack.name, trial.per_unit(scores.values)).tie_share
     return AttackResult(attack.name, attack.row, LEAK, access, "", estimates, refused, tied), scores
 
@@ -177,5 +177,7 @@ def _candidate(limit: Limit, where: str, scores: Floats, member: Array) -> Candi
         rate = tpr_at_fpr(scores, member, limit.fpr or 0.0, confidence)
         return rate if limit.prior is None else ppv(rate, limit.prior)
 
-    resolved = limit.fpr is None or limit.fpr * int((~member).sum()) >= 10 * (1 - 1e-9)
-    return Candidate(where, again(0.95), again) if resolved else None
+    try:
+        return Candidate(where, again(0.95), again)
+    except (TooFewRecords, DataError):  # the counts do not carry it, or it is undefined there
+        return None

@@ -66,7 +66,7 @@ def state_of(estimates: list[Estimate], refused: list[Refused]) -> tuple[str, st
     if found_leak(estimates):
         return LEAK, ""
     if not any(one.quantity == "tpr" for one in estimates):
-        needed = min((one.non_members_needed for one in refused), default=0)
+        needed = min((one.non_members_needed for one in refused if one.quantity == "tpr"), default=0)
         return INCONCLUSIVE, f"no false-positive rate that was asked for can be resolved; {needed} non-members would do"
     return NO_LEAK_FOUND, ""
 
@@ -88,7 +88,7 @@ def judge_limits(
 
 def _judge_limit(limit: Limit, found: list[Candidate], confidence: float, refused: Sequence[Refused]) -> LimitResult:
     if not found:
-        needed = [one.non_members_needed for one in refused if one.fpr == limit.fpr]
+        needed = [one.non_members_needed for one in refused if one.fpr == limit.fpr and one.quantity == "tpr"]
         why = f"{max(needed)} non-members are needed" if needed else "no attack that measures it could run"
         return LimitResult(str(limit), "undecided", f"not measured: {why}")
     over = [one for one in found if one.again(max(confidence, 0.5)).low > limit.at_most]

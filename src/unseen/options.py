@@ -1,7 +1,7 @@
 """Options: what an audit asks beyond the model and its tables."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,16 @@ class Options:
                 raise PlanError(f"{name} must be a whole number from {least} up, got {value!r}.")
         if self.references == 1:
             raise PlanError("references must be 0 or at least 2: with one reference there is no spread to judge by.")
+
+    @property
+    def asked(self) -> Questions:
+        """The rates and priors asked for, with those that the policy and the context name."""
+        fprs = {limit.fpr for limit in self.policy.limits if limit.fpr is not None}
+        priors = {limit.prior for limit in self.policy.limits if limit.prior is not None}
+        if self.context.prior is not None:
+            priors.add(self.context.prior)
+        given = self.questions
+        return replace(given, fprs=(*given.fprs, *fprs), priors=(*dict.fromkeys((*given.priors, *sorted(priors))),))
 
     def chosen(self) -> list[Attack]:
         """Return the attacks asked for, recommended ones first; an unknown name is refused with the nearest one."""

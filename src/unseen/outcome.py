@@ -43,16 +43,19 @@ class Outcome:
 
     @property
     def records(self) -> pl.DataFrame:
-        """One row a unit: id, member, and for each attack its score, exact p-value and whether it is flagged."""
+        """One row a unit, the most exposed first: id, member, and by attack its score, exact p-value and flag."""
         columns: dict[str, Any] = {"id": self.trial.ids.astype(str), "member": self.trial.member}
         for name, scores in self._scores.items():
             columns[f"{name} score"] = scores
             columns[f"{name} p"] = self._p_values[name]
             columns[f"{name} flagged"] = self._p_values[name] <= self.report.policy.flag_fpr
-        return pl.DataFrame(columns)
+        table = pl.DataFrame(columns)
+        if not self.report.recommended:
+            return table.sort("id")
+        return table.sort([f"{self.report.recommended} score", "id"], descending=[True, False])
 
     def scores(self, attack: str | None = None) -> Floats:
-        """Return the scores `(units,)` of an attack, of the recommended one by default, in the order of `records`."""
+        """Return the scores `(units,)` of an attack, of the recommended one by default, in the order of `trial.ids`."""
         name = attack or self.report.recommended
         if name not in self._scores:
             raise PlanError(f"attack {name!r} gave no scores in this audit{did_you_mean(name, self._scores) or '.'}")

@@ -15,9 +15,9 @@ from unseen.trial import Trial
 
 @dataclass(frozen=True)
 class Pool:
-    """Records in canonical order (by content, then id), so that neither order nor membership can reach a reference.
+    """Records in canonical order (by content, then id), so that order tells nobody who is a member.
 
-    `audited (records,)` gives the place in the pool of each audited record, members first as they were given, and
+    `audited (records,)` gives the place in the pool of each audited record, in canonical order too, and
     `population (others,)` those of the population. `unit_of (pool,)` numbers the unit, person or record, of each.
     """
 
@@ -57,15 +57,16 @@ def assemble(members: Records, non_members: Records, population: Records | None,
     order = np.lexsort((ids, digests))
     place = np.argsort(order)
     unit_of = np.unique(ids if groups is None else groups, return_inverse=True)[1]
-    audited = np.flatnonzero(side < 2)
-    trial = _trial(side[audited] == 0, ids[audited], None if groups is None else groups[audited], rule)
+    audited = np.sort(place[side < 2])
+    rows = order[audited]
+    trial = _trial(side[rows] == 0, ids[rows], None if groups is None else groups[rows], rule)
     return Pool(
         features=take_rows(features, order),
         labels=labels[order],
         label_index=index[order],
         digests=digests[order],
         unit_of=_by_content(unit_of[order]),
-        audited=place[audited],
+        audited=audited,
         population=place[side == 2],
         trial=trial,
     )

@@ -1,5 +1,6 @@
 """References by retraining in parallel processes, one thread each."""
 
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,26 +16,35 @@ from unseen.signals.loss import loss
 from unseen.signals.margin import decision_margin, margin
 from unseen.target import Answers, Refittable
 
+START_UP_SECONDS = 4.0  # of worker processes that import the libraries anew
+
 Outcome = tuple[int, ReferenceAnswers | ReferenceFailure]
 
 
 class Processes:
-    """Trains each reference in one of `workers` processes; with one worker, in this process."""
+    """Trains references in `workers` processes, one a core by default.
+
+    The first is trained in this process; if the rest would take no longer than starting others does, they follow here.
+    """
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or joblib.cpu_count()
 
     def train(self, task: ReferenceTask, wanted: Sequence[int]) -> Iterator[Outcome]:
         """Yield each wanted reference as it finishes."""
-        jobs = ((k, task.inclusion[k], task.seeds[k]) for k in wanted)
         data = (task.target, task.features, task.labels, task.label_index)
-        if self.workers == 1 or len(wanted) == 1:
-            for job in jobs:
-                yield train_one(*data, *job)
-            return
-        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-            parallel = joblib.Parallel(n_jobs=min(self.workers, len(wanted)), return_as="generator_unordered")
-            yield from parallel(joblib.delayed(train_one)(*data, *job) for job in jobs)
+        jobs = [(k, task.inclusion[k], task.seeds[k]) for k in wanted]
+        started = time.perf_counter()
+        while jobs:
+            yield train_one(*data, *jobs.pop(0))
+            left = (time.perf_counter() - started) * len(jobs)
+            if self.workers > 1 and left > START_UP_SECONDS:
+                break
+            started = time.perf_counter()
+        if jobs:
+            with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+                parallel = joblib.Parallel(n_jobs=min(self.workers, len(jobs)), return_as="generator_unordered")
+                yield from parallel(joblib.delayed(train_one)(*data, *job) for job in jobs)
 
 
 def train_one(

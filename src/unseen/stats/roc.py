@@ -138,11 +138,13 @@ def ppv(rate: Estimate, prior: float) -> Estimate:
     """Return the share of true members among those called members, if a share `prior` of those asked about are.
 
     From `rate`, an estimate of `tpr_at_fpr`: prior TPR / (prior TPR + (1 - prior) FPR). The interval takes the worst
-    ends of both, each at half the error, so it covers at least at its stated rate. With no unit called a member the
-    value is undefined and the prior itself is given, with the interval.
+    ends of both, each at half the error, so it covers at least at its stated rate. With no unit called a member it is
+    undefined, and `DataError` says so.
     """
     if rate.quantity != "tpr" or not 0 < prior < 1:
         raise DataError(f"a PPV needs an estimate of the TPR and a prior in (0, 1), got {rate.quantity}, {prior}.")
+    if rate.counts["true_positives"] + rate.counts["false_positives"] == 0:
+        raise DataError("a PPV is undefined where no unit is called a member.")
     c, wide = rate.counts, 1 - (1 - rate.confidence) / 2
     tpr = clopper_pearson(c["true_positives"], c["members"], wide)
     fpr = clopper_pearson(c["false_positives"], c["non_members"], wide)
@@ -165,7 +167,7 @@ def ppv(rate: Estimate, prior: float) -> Estimate:
 
 def _bayes(tpr: float, fpr: float, prior: float) -> float:
     called = prior * tpr + (1 - prior) * fpr
-    return prior * tpr / called if called else prior
+    return prior * tpr / called if called else 0.0  # the lower end: all that were called are false positives
 
 
 def _counts(member: Bools) -> dict[str, int]:

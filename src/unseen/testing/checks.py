@@ -26,7 +26,7 @@ WORLDS = 20
 LEAK = 2.0
 
 
-class BrokenPromise(AssertionError):  # noqa: N818 - it is named for what happened, as all errors here are
+class BrokenPromise(AssertionError):
     """An attack does not do what every attack must."""
 
 
