@@ -27,18 +27,19 @@ def figures(outcome: unseen.Outcome) -> dict[str, dict[str, Any]]:
 
 
 def main() -> None:
-    """Fit the subject, audit it with default settings, and print what was found."""
-    data, model, references = sys.argv[1:]
+    """Fit the subject, audit it with default settings but for the workers, and print what was found."""
+    data, model, name = sys.argv[1:]
+    references, workers = int(name.split("-")[1]), 1 if name.endswith("one-process") else None
     who = subject(data, model)
     with contextlib.redirect_stdout(sys.stderr):
         outcome, times = timed(
             lambda: unseen.audit(
-                who.model, members=who.members, non_members=who.non_members, references=int(references), seed=0
+                who.model, who.members, who.non_members, references=references, seed=0, workers=workers
             )
         )
     attacks = figures(outcome)
     versions = {package: version(package) for package in ("scikit-learn", "numpy")}
-    about = {"attack": f"unseen-{references}", "data": data, "model": model, "versions": versions}
+    about = {"attack": name, "data": data, "model": model, "versions": versions}
     best = attacks[outcome.report.recommended]
     sizes = {"non_members": outcome.report.non_members, "note": f"recommended: {outcome.report.recommended}"}
     print(json.dumps(about | times | sizes | {"auc": best["auc"], "tpr": best["tpr"], "attacks": attacks}))

@@ -25,7 +25,7 @@ from subjects import DATA, MODELS
 
 HERE = Path(__file__).parent
 PEER_ATTACKS = ("art-black-box", "art-shadow", "sacroml-worst-case", "sacroml-lira-offline", "sacroml-lira-online")
-OUR_REFERENCES = ("16", "64")
+OUR_AUDITS = ("unseen-16-one-process", "unseen-64-one-process", "unseen-16", "unseen-64")
 MIB = 2.0**20
 
 Row = dict[str, Any]
@@ -36,7 +36,7 @@ def run(command: Sequence[str]) -> Row:
 
     CPU counts descendants: the larger of what the system charged to ended children and what was sampled.
     """
-    start = time.perf_counter()
+    load, start = os.getloadavg()[0], time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         watch = Watch(process.pid)
         watch.start()
@@ -50,7 +50,7 @@ def run(command: Sequence[str]) -> Row:
     charged = after.children_user + after.children_system - before.children_user - before.children_system
     measured = {"wall_s": wall, "cpu_s": max(charged, sum(watch.cpu.values())), "peak_mib": watch.peak / MIB}
     found: Row = json.loads(output.strip().splitlines()[-1])
-    return found | measured | {"processes": watch.processes}
+    return found | measured | {"processes": watch.processes, "load": load}
 
 
 def commands(peers_python: str | None, our_python: str | None) -> Iterable[list[str]]:
@@ -61,17 +61,17 @@ def commands(peers_python: str | None, our_python: str | None) -> Iterable[list[
         yield from ([peers_python, script, *who, attack] for who in subjects for attack in PEER_ATTACKS)
     if our_python:
         script = str(HERE / "our_audit.py")
-        yield from ([our_python, script, *who, count] for who in subjects for count in OUR_REFERENCES)
+        yield from ([our_python, script, *who, audit] for who in subjects for audit in OUR_AUDITS)
 
 
-def load(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[Row]:
     """The rows measured so far."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def grouped(rows: list[Row]) -> dict[tuple[str, str], dict[str, list[Row]]]:
     """Rows by subject and then by attack, in the order of the constants above."""
-    order = [*PEER_ATTACKS, *(f"unseen-{count}" for count in OUR_REFERENCES)]
+    order = [*PEER_ATTACKS, *OUR_AUDITS]
     return {
         (data, model): {name: same for name in order if (same := _of(rows, data, model, name))}
         for data in DATA
@@ -97,6 +97,7 @@ def _subject_line(name: str, rows: list[Row]) -> str:
     notes = [f"{len(rows)} runs"] if len(rows) != 3 else []
     notes += [rows[0]["note"]] if "note" in rows[0] else []
     notes += [f"own AUC {_spread(rows, 'own_auc')}"] if "own_auc" in rows[0] else []
+    notes += [f"load {_median(rows, 'load'):.1f}"] if "load" in rows[0] else []
     notes += [f"{rows[0]['processes']} processes"] if rows[0]["processes"] > 1 else []
     peak = f"{_median(rows, 'peak_mib'):.0f}"
     return f"| {name} | {times} | {peak} | {auc} | {tpr} | {rows[0]['non_members']:.0f} | {'; '.join(notes)} |"
@@ -113,13 +114,13 @@ def _spread(rows: list[Row], key: str) -> str:
 
 
 def our_attacks_table(rows: list[Row]) -> list[str]:
-    """Markdown lines: every attack in the last of our reports of one subject, with the intervals it gives."""
-    lines = ["| references | attack | AUC | TPR at 1 % |", "|---|---|---|---|"]
-    for name in (f"unseen-{count}" for count in OUR_REFERENCES):
+    """Markdown lines: every attack in our last report of each kind on one subject, with the intervals it gives."""
+    lines = ["| audit | attack | AUC | TPR at 1 % |", "|---|---|---|---|"]
+    for name in OUR_AUDITS[-2:]:  # the number of processes changes no score
         for row in [row for row in rows if row["attack"] == name][-1:]:
             for attack, found in row["attacks"].items():
                 auc, tpr = (_with_interval(found, key) for key in ("auc", "tpr"))
-                lines.append(f"| {name.removeprefix('unseen-')} | {attack} | {auc} | {tpr} |")
+                lines.append(f"| {name} | {attack} | {auc} | {tpr} |")
     return lines
 
 
@@ -158,6 +159,7 @@ CONDITIONS = (
     "  `RandomForestClassifier()` and `MLPClassifier(hidden_layer_sizes=(100,), max_iter=500)`, `random_state=0`.",
     "- wall s and CPU s: the attack alone, in the tool's default settings with the report it writes. Process wall and",
     "  CPU: start to end, with imports and the fit of the target. CPU counts child processes. Medians of the rounds.",
+    "  Load, where noted, is the machine's one-minute load as the run began: over 2, others' work inflates the times.",
     "- Peak MiB: resident memory of all the tool's processes together, sampled every 50 ms; shared pages count once",
     "  for each process.",
     "- AUC and TPR at 1 % FPR are computed from every tool's scores, ours too, by `judge` in `subjects.py`: ties",
@@ -165,7 +167,9 @@ CONDITIONS = (
     "  of the rounds, where the tool does not repeat. Own AUC is the tool's figure; sacroml gives no TPR at 1 %. In",
     "  the tables of our attacks an interval is the report's, at 95 %; our report refuses a TPR at 1 % FPR with fewer",
     "  than 1,000 non-members, and so gives no interval for it here.",
-    "- sacroml's LiRA trains 100 shadow models on halves of all records; ours refits 16 or 64 references.",
+    "- sacroml's LiRA trains 100 shadow models on halves of all records; ours refits 16 or 64 references on halves, in",
+    "  one process like the other tools, and by default in one for each core. Each of our rows is an audit with every",
+    "  attack of its second table; its AUC and TPR are those of the attack that the report recommends.",
     "- ART and WorstCase score part of the records (the column of non-members says how many), ART's first attack after",
     "  learning from the other true members. At 1 % FPR that is 0 to 9 false positives: read TPR with that in mind.",
 )
@@ -187,7 +191,7 @@ def main() -> None:
             with options.rows.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             print(f"{row['attack']} {row['data']} {row['model']} {row['cpu_s']:.1f} CPU s", flush=True)
-    options.out.write_text(document(load(options.rows), options.machine))
+    options.out.write_text(document(read_rows(options.rows), options.machine))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -129,8 +130,8 @@ def audit_records(
     measured = measure(pool, answers, references, sorted(wanted))
     signals, queries = measured.signals, measured.queries
     if "robustness" in wanted:
-        options.progress("perturbed copies", 0, 1)
-        signals = Signals(**signals, robustness=robustness(target, pool, options.copies, options.seed))
+        held = robustness(target, pool, options.copies, options.seed, partial(options.progress, "perturbed copies"))
+        signals = Signals(**signals, robustness=held)
         queries += options.copies * pool.audited.size
     if "loss" in signals:
         slices = [*slices, *by_loss_decile(signals["loss"], pool.trial)]
@@ -166,10 +167,7 @@ def train_references(target: Target, model: str, pool: Pool, options: Options) -
         content.update(part.encode())
     store = ReferenceStore(options.folder, content.hexdigest())
 
-    def progress(done: int, of: int) -> None:
-        options.progress("references", done, of)
-
-    return gather(task, options.engine, store, progress), rate
+    return gather(task, options.engine, store, partial(options.progress, "references")), rate
 
 
 def record_members(trial: Trial) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -129,9 +129,11 @@ def _leaks(attacks: Sequence[AttackResult], slices: Sequence[SliceResult]) -> st
     if not found + where:
         return ""
     named = ", ".join((found or where)[:3])
+    cells = sum(not one.suppressed for one in slices)
+    more = ", ..." if len(found or where) > 3 else ""
     return (
-        f"{len(found)} of {_measured(attacks)} attacks and {len(where)} of {len(slices)} slices measured are above "
-        f"chance, at one error budget of 5 % for all of them ({named}{', ...' if len(found or where) > 3 else ''})"
+        f"{len(found)} of {_measured(attacks)} attacks and {len(where)} of {cells} slices measured are above "
+        f"chance, at one error budget of 5 % for all of them ({named}{more})"
     )
 
 

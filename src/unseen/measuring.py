@@ -1,6 +1,6 @@
 """Measuring: from a target's and its references' answers to signals, in the order of the audited records."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,7 +64,7 @@ def measure(pool: Pool, answers: Answers, references: Gathered, wanted: Sequence
     return Measured(Signals(**arrays), stuck, len(pool), arrays["correct"])
 
 
-def robustness(target: Target, pool: Pool, copies: int, seed: int) -> Floats:
+def robustness(target: Target, pool: Pool, copies: int, seed: int, progress: Callable[[int, int], None]) -> Floats:
     """Return the share of `copies` perturbed copies of each audited record still given its true class, `(records,)`.
 
     Copy c is perturbed at strength c of 0.05, 0.1, 0.2 and 0.4 in turn, in canonical order; the target is asked
@@ -77,6 +77,7 @@ def robustness(target: Target, pool: Pool, copies: int, seed: int) -> Floats:
         rng = np.random.default_rng([seed, NOISE_STREAM, copy])
         answers = target.answer(perturbed(table, STRENGTHS[copy % len(STRENGTHS)], rng))
         held += answers.predicted == label
+        progress(copy + 1, copies)
     return (held / copies)[np.searchsorted(order, pool.audited)]
 
 

@@ -5,8 +5,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from unseen.renderers.verdict import NEXT, sentences
-from unseen.renderers.words import STATES, between, find, percent, plain
+from unseen.estimate import Estimate
+from unseen.renderers.verdict import NEXT, claim, sentences
+from unseen.renderers.words import BRIEF, STATES, between, find, percent, plain
 from unseen.report import FAILED, INCONCLUSIVE, LEAK, NO_LEAK_FOUND, NOT_APPLICABLE, AttackResult, Report
 
 COLOURS = {
@@ -25,9 +26,10 @@ def verdict(report: Report) -> str:
 
 def render(report: Report) -> Group:
     """Return everything the terminal shows of a report."""
-    first, *rest = sentences(report)
-    body = Text("\n".join(rest))
-    panel = Panel(body, title=Text(first, style=COLOURS[report.state]), title_align="left", padding=(1, 2))
+    said = claim(report)
+    body = Text("\n".join([said[0].upper() + said[1:], *sentences(report)[1:]]))
+    title = Text(STATES[report.state], style=COLOURS[report.state])
+    panel = Panel(body, title=title, title_align="left", padding=(1, 2))
     notes = [Text(f"Note: {note}", style="yellow") for note in report.notes]
     steps = [Text(f"Next: {step}") for step in NEXT.get(report.state, ())]
     limits = [_limits(report)] if report.limits else []
@@ -53,23 +55,30 @@ def _attacks(report: Report) -> Table:
     table = Table(title="Attacks", title_justify="left", box=None, pad_edge=False, header_style="bold")
     rates = sorted({e.fpr for one in report.attacks for e in one.estimates if e.fpr is not None}, reverse=True)[:3]
     for heading in ("attack", "state", "AUC [95 %]", *(f"TPR at FPR {percent(fpr)}" for fpr in rates), "ties"):
-        table.add_column(heading, no_wrap=heading != "state")
+        table.add_column(heading, no_wrap=heading == "attack")
     for one in report.attacks:
         if one.estimates:
             table.add_row(*_measured(one, rates))
         else:
-            table.add_row(one.name, Text(f"{STATES[one.state].lower()}: {one.reason}", style="dim"))
+            table.add_row(one.name, Text(BRIEF[one.state], style="dim"), Text(one.reason, style="dim"))
     return table
 
 
 def _measured(one: AttackResult, rates: list[float]) -> list[Text | str]:
     area = find(one.estimates, "auc")
-    cells: list[Text | str] = [one.name, Text(STATES[one.state].lower(), style=COLOURS[one.state])]
+    cells: list[Text | str] = [one.name, Text(BRIEF[one.state], style=COLOURS[one.state])]
     cells.append(plain(area) if area else "")
     for fpr in rates:
         rate = find(one.estimates, "tpr", fpr)
-        cells.append(between(rate) if rate else "too few")
+        cells.append(_rate(rate))
     return [*cells, percent(one.tie_share or 0.0)]
+
+
+def _rate(rate: Estimate | None) -> str:
+    if rate is None:
+        return "too few"
+    called = rate.counts["true_positives"] or rate.counts["false_positives"]
+    return between(rate) if called else "ties: nobody called"
 
 
 def _limits(report: Report) -> Table:
@@ -80,11 +89,14 @@ def _limits(report: Report) -> Table:
 
 
 def _slices(report: Report) -> Table:
-    table = Table("slice", "AUC, simultaneous interval", title=f"Slices above chance, by {report.recommended}")
+    table = Table(
+        "slice", "AUC, simultaneous interval", "adjusted p", title=f"Slices above chance, by {report.recommended}"
+    )
     table.title_justify, table.box, table.pad_edge = "left", None, False
     leaks = [one for one in report.slices if one.state == LEAK]
     for one in sorted(leaks, key=lambda cell: -cell.estimates[0].value)[:8]:
-        table.add_row(f"{one.by}: {one.value}", plain(one.estimates[0]))
+        area = one.estimates[0]
+        table.add_row(Text(f"{one.by}: {one.value}"), plain(area), f"{area.adjusted_p:.2g}")
     return table
 
 

@@ -18,13 +18,14 @@ NEXT = {
 
 def sentences(report: Report) -> list[str]:
     """Return the verdict's sentences, first the state."""
-    lines = [f"{STATES[report.state]}: {_claim(report)}"]
+    lines = [f"{STATES[report.state]}: {claim(report)}"]
     lines += [f"Because: {reason}" for reason in report.reasons]
     lines += numbers(report)
     return lines
 
 
-def _claim(report: Report) -> str:
+def claim(report: Report) -> str:
+    """Return what the state says, in one sentence."""
     if report.state == LEAK and report.limits:
         return "an attacker learns more about who was in the training data than the policy allows."
     if report.state == LEAK:
@@ -58,5 +59,7 @@ def numbers(report: Report) -> list[str]:
     if report.state != LEAK and area is not None and area.detectable is not None:
         lines.append(f"A leak with an AUC of {area.detectable:.3f} or more would have been found 4 times of 5.")
         if rate is not None and rate.detectable is not None and fpr is not None:
-            lines.append(f"So would one that recognises {percent(rate.detectable)} of members at that rate.")
+            lines.append(
+                f"So would one that recognises {percent(rate.detectable)} of members at the threshold for that rate."
+            )
     return lines

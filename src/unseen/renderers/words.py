@@ -12,6 +12,13 @@ STATES = {
     NOT_APPLICABLE: "NOT APPLICABLE",
     FAILED: "FAILED",
 }
+BRIEF = {
+    LEAK: "leak",
+    NO_LEAK_FOUND: "not found",
+    INCONCLUSIVE: "inconclusive",
+    NOT_APPLICABLE: "n/a",
+    FAILED: "failed",
+}
 
 
 def percent(rate: float) -> str:
@@ -20,14 +27,18 @@ def percent(rate: float) -> str:
     >>> percent(0.001), percent(0.256), percent(1.0)
     ('0.1 %', '25.6 %', '100 %')
     """
+    return f"{_hundredths(rate)} %"
+
+
+def _hundredths(rate: float) -> str:
     digits = 0 if rate in {0.0, 1.0} else 1 if rate >= 0.01 else 2
     text = f"{100 * rate:.{digits}f}"
-    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def between(one: Estimate) -> str:
-    """Return an estimate as a percentage with its interval."""
-    return f"{percent(one.value)} [{percent(one.low)}, {percent(one.high)}]"
+    """Return an estimate as a percentage with its interval, in percent too."""
+    return f"{percent(one.value)} [{_hundredths(one.low)}, {_hundredths(one.high)}]"
 
 
 def plain(one: Estimate) -> str:

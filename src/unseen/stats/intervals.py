@@ -31,7 +31,7 @@ def delong_variance(scores: Floats, member: Bools) -> tuple[float, float]:
     `scores (units,)`, `member (units,)`. The variance is 0 where the placements do not vary (separated or constant
     scores): see `auc_interval` for what is said then.
     """
-    positive, negative = scores[member], scores[~member]
+    positive, negative = np.sort(scores[member]), np.sort(scores[~member])  # sums that row order cannot change
     pooled = rankdata(np.concatenate([positive, negative]))
     above = (pooled[: positive.size] - rankdata(positive)) / negative.size
     below = 1 - (pooled[positive.size :] - rankdata(negative)) / positive.size

@@ -45,22 +45,21 @@ def gaussian_logits(seed: int, records: int = 50_000, references: int = 16, leak
 
 
 def mean_release(seed: int, records: int = 400, dimension: int = 200, references: int = 64) -> World:
-    """Return the world in which the mean of the members is published: records N(0, I), half of them members.
+    """Return the world in which the mean of the members is published: records N(0, I), n = half of them members.
 
-    The margin of a record is n <x, mean> / |x|, n the members' number: N(|x|, .) for members and N(0, n) for others,
-    so the best ROC is that of two normals sqrt(d / n) apart (`mean_release_tpr`); the inner product is optimal.
+    The margin of a record is n <x, mean> / |x|: N(|x|, n) for members and N(0, n) for others, so the best ROC is that
+    of two normals sqrt(d / n) apart (`mean_release_tpr`), and the margin itself is the best score. Each reference is
+    drawn afresh from the population for each record: references on the audited pool itself would know the other
+    members, and could do better than this attacker.
     """
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(records, dimension))
-
-    def release(chosen: Bools) -> Floats:
-        return np.asarray(x @ x[chosen].sum(axis=0) / np.linalg.norm(x, axis=1))
-
+    length = np.linalg.norm(x, axis=1)
     member = rng.permutation(records) < records // 2
     ref_member = _coins(rng, references, records)
-    ref_margin = np.stack([release(row) for row in ref_member])
-    margin = release(member)
-    return World(Signals(margin=margin, ref_margin=ref_margin, ref_member=ref_member), member, margin)
+    others = np.sqrt(member.sum()) * rng.normal(size=ref_member.shape)
+    margin = np.asarray(x @ x[member].sum(axis=0) / length)
+    return World(Signals(margin=margin, ref_margin=length * ref_member + others, ref_member=ref_member), member, margin)
 
 
 def mean_release_tpr(fpr: Floats, members: int, dimension: int) -> Floats:
