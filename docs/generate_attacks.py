@@ -12,8 +12,8 @@ INTRODUCTION = """\
 Made from the catalogue by `docs/generate_attacks.py`; do not edit. `unseen attacks` prints the list, and
 `unseen attacks show NAME` one entry.
 
-The order is the order of recommendation: the first attack that can run is the one whose numbers lead the report, and the
-one that judges the slices. It is chosen before any score is seen. An attack whose needs are not met is
+The order is the order of recommendation: the first attack that can run is the one whose numbers lead the report, and
+the one that judges the slices. It is chosen before any score is seen. An attack whose needs are not met is
 `not_applicable`, with what it lacks. Higher scores always mean "more like a member".
 
 "Access" is what an attacker must be able to do; it is derived from the signals that the attack reads. "Decision scores"
