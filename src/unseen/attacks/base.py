@@ -1,8 +1,7 @@
 """BASE: how much more probable does the target find the record than the references do on average?"""
 
-import numpy as np
-
 from unseen.attack import Attack
+from unseen.moments.likelihood import mean_loss
 from unseen.signal import Floats
 from unseen.signals import LOSS, REF_LOSS
 
@@ -13,16 +12,11 @@ def base(loss: Floats, ref_loss: Floats) -> Floats:
     `loss (records,)`, `ref_loss (references, records)`, in nats. Ranks as RMIA does for one target (shown
     equivalent under one setting), without a population and without ties.
 
+    >>> import numpy as np
     >>> base(np.array([0.0]), np.log([[2.0], [2.0]])).round(3)
     array([0.693])
     """
     return mean_loss(ref_loss) - loss
-
-
-def mean_loss(ref_loss: Floats) -> Floats:
-    """Return -log of the mean over references of exp(-loss), `(records,)`, shifted so that nothing underflows."""
-    least = ref_loss.min(axis=0)
-    return least - np.log(np.exp(least - ref_loss).mean(axis=0))
 
 
 BASE = Attack(

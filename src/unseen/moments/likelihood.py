@@ -1,5 +1,7 @@
 """Mean likelihoods over references, and the share of a population that a likelihood ratio beats."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from unseen.moments.sides import CHUNK
@@ -12,22 +14,45 @@ def mean_likelihood(ref_loss: Floats) -> Floats:
     """Return the mean over references of exp(-loss), `(records,)`, from `ref_loss (references, records)`."""
     references, records = ref_loss.shape
     total = np.empty(records)
-    for start in range(0, records, CHUNK):
-        np.exp(-ref_loss[:, start : start + CHUNK]).sum(axis=0, out=total[start : start + CHUNK])
+    for part in _chunks(records):
+        _likelihood(ref_loss[:, part]).sum(axis=0, out=total[part])
     return np.maximum(total / references, LEAST)
 
 
 def mean_out_likelihood(ref_loss: Floats, ref_member: Bools) -> Floats:
     """Return the mean over out references of exp(-loss), `(records,)`; over all where a record has none out."""
     records = ref_loss.shape[1]
-    total, out = np.empty(records), np.empty(records)
-    for start in range(0, records, CHUNK):
-        stop = min(start + CHUNK, records)
-        weight = (~ref_member[:, start:stop]).astype(np.float64)
-        weight[:, weight.sum(axis=0) == 0] = 1.0
-        out[start:stop] = weight.sum(axis=0)
-        total[start:stop] = np.einsum("kr,kr->r", np.exp(-ref_loss[:, start:stop]), weight)
-    return np.maximum(total / out, LEAST)
+    total, count = np.empty(records), np.empty(records)
+    for part in _chunks(records):
+        likelihood, out = _likelihood(ref_loss[:, part]), ~ref_member[:, part]
+        np.multiply(likelihood, out, out=likelihood)
+        likelihood.sum(axis=0, out=total[part])
+        out.sum(axis=0, out=count[part])
+    none = count == 0
+    if none.any():
+        total[none], count[none] = _likelihood(ref_loss[:, none]).sum(axis=0), ref_loss.shape[0]
+    return np.maximum(total / count, LEAST)
+
+
+def mean_loss(ref_loss: Floats) -> Floats:
+    """Return -log of the mean over references of exp(-loss), `(records,)`, shifted so that nothing underflows."""
+    records = ref_loss.shape[1]
+    result = np.empty(records)
+    for part in _chunks(records):
+        losses = ref_loss[:, part].astype(np.float64)
+        least = losses.min(axis=0)
+        np.subtract(least, losses, out=losses)
+        result[part] = least - np.log(np.exp(losses, out=losses).mean(axis=0))
+    return result
+
+
+def _chunks(records: int) -> Iterator[slice]:
+    return (slice(start, min(start + CHUNK, records)) for start in range(0, records, CHUNK))
+
+
+def _likelihood(losses: Floats) -> Floats:
+    negative = np.negative(losses)
+    return np.exp(negative, out=negative)
 
 
 def win_share(record: Floats, population: Floats, gamma: float) -> Floats:
