@@ -108,7 +108,9 @@ def test_the_tree_in_architecture_is_true():
     drawn = set()
     for line in tree.splitlines()[2:]:  # below the title: folders with examples of their files, or files
         folder = re.match(r"  (\w+/)", line)
-        drawn |= {folder.group(1)} if folder else set(re.findall(r"\b\w+\.(?:py|typed)\b", line))
+        files = set(re.findall(r"\b\w+\.(?:py|typed)\b", line))
+        drawn |= {folder.group(1)} if folder else files
+        assert not folder or all((SRC / folder.group(1) / name).exists() for name in files), line
     there = {f"{p.name}/" if p.is_dir() else p.name for p in SRC.iterdir() if p.name != "__pycache__"}
     assert drawn == there
 

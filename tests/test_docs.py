@@ -56,6 +56,8 @@ def test_the_code_of_a_page_runs_in_order(name, tmp_path):
     (tmp_path / "page.py").write_text("\n".join(script), encoding="utf-8")
     done = run(tmp_path, "page.py")
     assert done.returncode == 0, done.stderr
+    for first in re.findall(r"^```text\n(.*)$", text_of(ROOT / "docs" / f"{name}.md"), re.MULTILINE):
+        assert first in done.stdout  # the state; digits below it may differ with the libraries' versions
     for line in (line for kind, code in blocks if kind == "sh" for line in code.splitlines()):
         assert line.startswith("unseen ")
         done = run(tmp_path, "-c", COMMAND, *line.split()[1:])

@@ -129,7 +129,7 @@ def _with_interval(found: Row, key: str) -> str:
     return f"{found[key]:.3f}" + ("" if interval is None else " ({:.3f} to {:.3f})".format(*interval))
 
 
-def document(rows: list[Row], machine: str) -> str:
+def document(rows: list[Row], machine: str, note: str) -> str:
     """The whole Markdown page."""
     versions = sorted({f"{name} {number}" for row in rows for name, number in row["versions"].items()})
     lines = [
@@ -139,6 +139,7 @@ def document(rows: list[Row], machine: str) -> str:
         "",
         f"Machine: {machine}. Python {platform.python_version()}, {', '.join(versions)}.",
         *CONDITIONS,
+        *([f"- {note}"] if note else []),
         "",
     ]
     for (data, model), attacks in grouped(rows).items():
@@ -157,7 +158,7 @@ CONDITIONS = (
     "",
     "- Subjects: digits (1,797 records) and breast cancer (569), features standardised, a seeded random half members;",
     "  `RandomForestClassifier()` and `MLPClassifier(hidden_layer_sizes=(100,), max_iter=500)`, `random_state=0`.",
-    "- wall s and CPU s: the attack alone, in the tool's default settings with the report it writes. Process wall and",
+    "- wall s and CPU s: the attack alone, in the tool's default settings, reports included. Process wall and",
     "  CPU: start to end, with imports and the fit of the target. CPU counts child processes. Medians of the rounds.",
     "  Load, where noted, is the machine's one-minute load as the run began: over 2, others' work inflates the times.",
     "- Peak MiB: resident memory of all the tool's processes together, sampled every 50 ms; shared pages count once",
@@ -170,6 +171,7 @@ CONDITIONS = (
     "- sacroml's LiRA trains 100 shadow models on halves of all records; ours refits 16 or 64 references on halves, in",
     "  one process like the other tools, and by default in one for each core. Each of our rows is an audit with every",
     "  attack of its second table; its AUC and TPR are those of the attack that the report recommends.",
+    "- sacroml's times include the PDF and JSON it writes by default; ART and ours return a result and write nothing.",
     "- ART and WorstCase score part of the records (the column of non-members says how many), ART's first attack after",
     "  learning from the other true members. At 1 % FPR that is 0 to 9 false positives: read TPR with that in mind.",
 )
@@ -182,6 +184,7 @@ def main() -> None:
     parser.add_argument("--our-python", default=sys.executable, help="interpreter of ours; empty: skip it")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--machine", default=f"{os.cpu_count()} cores, {platform.machine()}", help="in words")
+    parser.add_argument("--note", default="", help="a sentence for the page on how this run went")
     parser.add_argument("--rows", type=Path, default=HERE / "peers.jsonl")
     parser.add_argument("--out", type=Path, default=HERE / "peers.md")
     options = parser.parse_args()
@@ -191,7 +194,7 @@ def main() -> None:
             with options.rows.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             print(f"{row['attack']} {row['data']} {row['model']} {row['cpu_s']:.1f} CPU s", flush=True)
-    options.out.write_text(document(read_rows(options.rows), options.machine))
+    options.out.write_text(document(read_rows(options.rows), options.machine, options.note))
 
 
 if __name__ == "__main__":

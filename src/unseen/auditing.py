@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from unseen.attack import Attack
 from unseen.errors import PlanError
 from unseen.estimating import Questions
-from unseen.features.rows import column
 from unseen.judgement import Judgement, judge
 from unseen.measuring import Measured, measure, robustness
 from unseen.options import Options
@@ -48,7 +48,7 @@ def audit(  # noqa: PLR0913, PLR0917 - the one call that everybody makes
     seed: int = 0,
     *,
     classes: Sequence[Any] | None = None,
-    attacks: Sequence[str] | None = None,
+    attacks: Sequence[str | Attack] | None = None,
     slices: Sequence[str] = (),
     rule: str = "mean",
     copies: int = 12,
@@ -62,11 +62,12 @@ def audit(  # noqa: PLR0913, PLR0917 - the one call that everybody makes
     `members` and `non_members` are pairs (features, labels) or `unseen.Records` (with ids and, where the person and
     not the record is to be protected, groups); `population` holds further known non-members. `model` has scikit-learn's
     interface, or is a function from features to probabilities, with its `classes`. `references` models like it are
-    retrained on random subsets, in `workers` processes; a function cannot be, and takes references=0. `slices` names
-    feature columns, `rule` ("mean" or "max") combines a person's records, `copies` is the number of perturbed copies a
-    record for `noise-robustness`, `training_size` the size of the target's training set where it is not the number of
-    members. With a `folder`, finished references are kept there, and a later run with the same data, estimator and
-    seed uses them.
+    retrained on random subsets, in `workers` processes; a function cannot be, and takes references=0. `attacks` are
+    names of the catalogue, or `Attack` records of your own; all by default. `slices` names feature columns, `rule`
+    ("mean" or "max") combines a person's records, `copies` is the number of perturbed copies a record for
+    `noise-robustness`, `training_size` the size of the target's training set where it is not the number of members.
+    With a `folder`, finished references are kept there, and a later run with the same data, estimator and seed uses
+    them.
 
     Raises a subclass of `unseen.errors.UnseenError` whose message never quotes a record. What it does not show: see
     `report.not_tested` on the result.
@@ -120,12 +121,15 @@ def audit_records(
         if part is not None and isinstance(target, EstimatorTarget):
             target.check_columns(part.features)
     pool = assemble(members, non_members, population, target.classes, options.rule)
-    slices = column_slices(options.slices, pool)
+    slices = column_slices(options.slices, members, non_members, pool)
     data = digest(pool.digests, pool.unit_of, pool.audited, pool.trial.member)
-    model = target.fingerprint() if isinstance(target, EstimatorTarget) else type(target).__name__
-    claim(options.folder, data, model, options.seed)
+    if options.references and not isinstance(target, EstimatorTarget):
+        raise PlanError("a function cannot be retrained: say references=0, or hand in an estimator.")
+    recipe = target.fingerprint() if options.references and isinstance(target, EstimatorTarget) else ""
     answers = target.answer(pool.features)
-    references, rate = train_references(target, model, pool, options)
+    model = digest(answers.predicted)
+    claim(options.folder, data, model, options.seed)
+    references, rate = train_references(target, recipe, pool, options)
     wanted = {signal.name for attack in attacks for signal in attack.needs}
     measured = measure(pool, answers, references, sorted(wanted))
     signals, queries = measured.signals, measured.queries
@@ -145,16 +149,14 @@ def audit_records(
         facts,
         pool.population.size,
         pool_notes(pool, references, rate, options),
-        provenance(options.seed, data, model, options.plan, started),
+        provenance(options.seed, data, model, options.described, started),
     )
     return Outcome(report, pool.trial, judgement.scores, judgement.p_values)
 
 
-def train_references(target: Target, model: str, pool: Pool, options: Options) -> tuple[Gathered, float | None]:
+def train_references(target: Target, recipe: str, pool: Pool, options: Options) -> tuple[Gathered, float | None]:
     """Return the references of this audit and the rate of their coins; none where the target cannot be retrained."""
     if options.references == 0 or not isinstance(target, EstimatorTarget):
-        if options.references and not isinstance(target, EstimatorTarget):
-            raise PlanError("a function cannot be retrained: say references=0, or hand in an estimator.")
         return Gathered(None, None, np.zeros((0, len(pool)), dtype=bool), 0, 0, 0, {}), None
     size = options.training_size or int(record_members(pool.trial).sum())
     rate = min(size / len(pool), MOST_INCLUDED)
@@ -163,7 +165,7 @@ def train_references(target: Target, model: str, pool: Pool, options: Options) -
         target, pool.features, pool.labels, pool.label_index, inclusion, draw_seeds(options.seed, options.references)
     )
     content = blake2b(digest_size=16)
-    for part in (digest(pool.digests, pool.unit_of), model, str(options.seed), repr(rate)):
+    for part in (digest(pool.digests, pool.unit_of), recipe, str(options.seed), repr(rate)):
         content.update(part.encode())
     store = ReferenceStore(options.folder, content.hexdigest())
 
@@ -175,11 +177,12 @@ def record_members(trial: Trial) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return trial.member if trial.unit_of is None else trial.member[trial.unit_of]
 
 
-def column_slices(names: Sequence[str], pool: Pool) -> list[Slice]:
+def column_slices(names: Sequence[str], members: Records, non_members: Records, pool: Pool) -> list[Slice]:
     """Return the slices by class and by each named column, over the audited records."""
     slices = by_value("class", pool.labels[pool.audited], pool.trial)
     for name in names:
-        slices += by_value(name, column(pool.features, name)[pool.audited], pool.trial)
+        values = np.concatenate([members.column(name), non_members.column(name)])
+        slices += by_value(name, values[pool.given], pool.trial)
     return slices
 
 
@@ -213,10 +216,11 @@ def reference_facts(references: Gathered, rate: float | None) -> ReferenceFacts:
 def pool_notes(pool: Pool, references: Gathered, rate: float | None, options: Options) -> list[str]:
     """Return what a reader should know about the data and the references before believing a number."""
     notes = []
-    shared = shared_content(pool)
-    if shared:
+    inside, outside = shared_content(pool)
+    if inside:
         notes.append(
-            f"{shared} audited records equal one on the other side in every column: they blur the split and hide leaks."
+            f"members that equal a non-member in every column: {inside}; non-members that equal a member: {outside}. "
+            "They blur the split and hide leaks."
         )
     if rate == MOST_INCLUDED:
         notes.append(

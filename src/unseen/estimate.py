@@ -16,8 +16,8 @@ class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
     `quantity` is "auc", "tpr", "advantage" or "ppv". For rates at a threshold, `fpr` is the false-positive rate
     asked for and `achieved_fpr` the one reached, with its own interval. `p_value` tests "no leak" where the method
-    has such a test; `detectable` is the smallest value that the test would have found with 80 % power (for a TPR, at the
-    threshold that this trial's non-members set).
+    has such a test; `detectable` is the smallest value that the test would have found with 80 % power (for a TPR, at
+    the threshold that this trial's non-members set).
     """
 
     quantity: str
@@ -38,7 +38,7 @@ class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     detectable: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.quantity} {self.value:.4g} [{self.low:.4g}, {self.high:.4g}] at {self.confidence:.0%}"
+        return f"{self.quantity} {self.value:.4g} [{self.low:.4g}, {self.high:.4g}] at {100 * self.confidence:.4g} %"
 
 
 class Refused(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

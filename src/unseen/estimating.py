@@ -5,15 +5,14 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from unseen.errors import TooFewRecords
+from unseen.errors import PlanError, TooFewRecords
 from unseen.estimate import Estimate, Refused
+from unseen.policy import DEFAULT_FPRS, DEFAULT_PRIORS
 from unseen.signal import Bools, Floats
 from unseen.stats.power import FEWEST_EXPECTED
 from unseen.stats.roc import advantage, auc, ppv, tpr_at_fpr
 
-DEFAULT_FPRS = (0.1, 0.01, 0.001)
 LOWER_FPRS = (1e-4, 1e-5, 1e-6)
-DEFAULT_PRIORS = (0.5, 0.1, 0.01, 0.001)
 ERROR_BUDGET = 0.05
 
 
@@ -24,6 +23,11 @@ class Questions:
     fprs: tuple[float, ...] = DEFAULT_FPRS
     priors: tuple[float, ...] = DEFAULT_PRIORS
     confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        for name, values in (("fprs", self.fprs), ("priors", self.priors)):
+            if not values or not all(0 < value < 1 for value in values):
+                raise PlanError(f"statistics.{name} must be some numbers in (0, 1), got {list(values)}.")
 
     def rates(self, non_members: int) -> list[float]:
         """Return the rates asked for, and the lower ones that the counts allow, largest first."""

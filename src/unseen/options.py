@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class Options:
 
     references: int = 16
     seed: int = 0
-    attacks: Sequence[str] | None = None
+    attacks: Sequence[str | Attack] | None = None
     skip: Sequence[str] = ()
     slices: Sequence[str] = ()
     rule: str = "mean"
@@ -43,10 +44,27 @@ class Options:
     def __post_init__(self) -> None:
         for name, least in (("references", 0), ("seed", 0), ("copies", 1), ("training_size", 2)):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
                 raise PlanError(f"{name} must be a whole number from {least} up, got {value!r}.")
+            object.__setattr__(self, name, int(value))  # a NumPy integer is a whole number too
         if self.references == 1:
             raise PlanError("references must be 0 or at least 2: with one reference there is no spread to judge by.")
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The plan that the audit came from, or the settings that were handed in."""
+        if self.plan:
+            return dict(self.plan)
+        return {
+            "references": {"count": self.references},
+            "attacks": {"names": [attack.name for attack in self.chosen()], "copies": self.copies},
+            "slices": {"columns": list(self.slices)},
+            "statistics": {"fprs": list(self.questions.fprs), "priors": list(self.questions.priors)},
+            "data": {"rule": self.rule, "training_size": self.training_size},
+            "seed": self.seed,
+        }
 
     @property
     def asked(self) -> Questions:
@@ -59,14 +77,17 @@ class Options:
         return replace(given, fprs=(*given.fprs, *fprs), priors=(*dict.fromkeys((*given.priors, *sorted(priors))),))
 
     def chosen(self) -> list[Attack]:
-        """Return the attacks asked for, recommended ones first; an unknown name is refused with the nearest one."""
+        """Return the attacks asked for, recommended ones first, the caller's own last; an unknown name is refused."""
         known = catalogue()
-        for name in [*(self.attacks or ()), *self.skip]:
+        given = [*known] if self.attacks is None else [*self.attacks]
+        names = {one for one in given if isinstance(one, str)}
+        for name in [*names, *self.skip]:
             if name not in known:
                 raise PlanError(
                     f"there is no attack {name!r}{did_you_mean(name, known) or '.'} `unseen attacks` lists them."
                 )
-        wanted = set(known if self.attacks is None else self.attacks) - set(self.skip)
-        if not wanted:
+        found = [attack for name, attack in known.items() if name in names - set(self.skip)]
+        found += [one for one in given if isinstance(one, Attack)]
+        if not found:
             raise PlanError("no attack is left to run: attacks.only and attacks.skip leave none.")
-        return [attack for name, attack in known.items() if name in wanted]
+        return found

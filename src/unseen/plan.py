@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from unseen.errors import PlanError, did_you_mean
-from unseen.estimating import DEFAULT_FPRS, DEFAULT_PRIORS
-from unseen.policy import Context, Policy
+from unseen.policy import DEFAULT_FPRS, DEFAULT_PRIORS, Context, Policy
 from unseen.trial import COMBINING_RULES
 
 
@@ -99,12 +98,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
                 raise PlanError(f"rule must be one of {sorted(COMBINING_RULES)}, got {section.rule!r}.")
         if self.target is not None and self.target.frame not in FRAMES:
             raise PlanError(f"target.frame must be one of {list(FRAMES)}, got {self.target.frame!r}.")
-        for fpr in self.statistics.fprs:
-            if not 0 < fpr < 1:
-                raise PlanError(f"statistics.fprs must be in (0, 1), got {fpr}.")
-        for prior in self.statistics.priors:
-            if not 0 < prior < 1:
-                raise PlanError(f"statistics.priors must be in (0, 1), got {prior}.")
+        for name, values in (("fprs", self.statistics.fprs), ("priors", self.statistics.priors)):
+            if not values or not all(0 < value < 1 for value in values):
+                raise PlanError(f"statistics.{name} must be in (0, 1), and some, got {list(values)}.")
+        if self.references.workers < 0:
+            raise PlanError(f"references.workers must be 0 (one a core) or more, got {self.references.workers}.")
 
 
 FRAMES = ("auto", "polars", "pandas", "numpy")

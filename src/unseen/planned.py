@@ -1,6 +1,6 @@
 """From a plan on disk to an audit: files become records, settings become options."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from unseen.answers import read_answers
 from unseen.auditing import as_target, audit_records
 from unseen.disk import write_whole
 from unseen.errors import DataError, MissingExtra, PlanError, did_you_mean
@@ -19,7 +20,7 @@ from unseen.plan import DataPlan, Plan, TargetPlan, read_plan
 from unseen.records import Records
 from unseen.references.processes import Processes
 from unseen.runs import PLAN
-from unseen.tables import audit_answers, read_answers
+from unseen.tables import audit_answers
 from unseen.targets.files import load_model
 
 DEFAULT_FOLDER = "unseen-run"
@@ -79,15 +80,18 @@ def _run(plan: Plan, home: Path, options: Options, *, trust: bool) -> Outcome:
         raise PlanError("a plan needs [target] and [data], or [answers] alone.")
     model = load_model(home / plan.target.model, plan.target.trusted_types, trust=trust or plan.target.trust)
     frame = as_frame(model, plan.target)
-    members = read_records(home / plan.data.members, "data.members", plan.data, frame)
-    non_members = read_records(home / plan.data.non_members, "data.non_members", plan.data, frame)
+    slices = plan.slices.columns
+    members = read_records(home / plan.data.members, "data.members", plan.data, frame, slices)
+    non_members = read_records(home / plan.data.non_members, "data.non_members", plan.data, frame, slices)
     population = None
     if plan.data.population is not None:
         population = read_records(home / plan.data.population, "data.population", plan.data, frame)
     return audit_records(as_target(model), members, non_members, population, options)
 
 
-def read_records(path: Path, what: str, data: DataPlan, frame: Callable[[pl.DataFrame], Any]) -> Records:
+def read_records(
+    path: Path, what: str, data: DataPlan, frame: Callable[[pl.DataFrame], Any], slices: Sequence[str] = ()
+) -> Records:
     """Return the records in a table: label, id and group columns taken out, the rest being features."""
     table = read_table(path, what)
     for role, name in (("label", data.label), ("id", data.id), ("group", data.group)):
@@ -97,6 +101,12 @@ def read_records(path: Path, what: str, data: DataPlan, frame: Callable[[pl.Data
             )
         if name is not None and table[name].null_count():
             raise DataError(f"{what}: {table[name].null_count()} rows of {path.name} have no {role} ({name!r}).")
+    absent = [name for name in slices if name not in table.columns]
+    if absent:
+        raise DataError(
+            f"{what}: {path.name} has no column {absent[0]!r} to slice by{did_you_mean(absent[0], table.columns)}"
+        )
+    columns = {name: table[name].to_numpy() for name in slices}
     unknown = [name for name in data.drop if name not in table.columns]
     if unknown:
         raise DataError(
@@ -108,7 +118,7 @@ def read_records(path: Path, what: str, data: DataPlan, frame: Callable[[pl.Data
         raise DataError(f"{what}: {path.name} has no feature columns left.")
     ids = None if data.id is None else table[data.id].cast(pl.String).to_numpy().astype(str)
     groups = None if data.group is None else table[data.group].cast(pl.String).to_numpy().astype(str)
-    return Records(frame(features), table[data.label].to_numpy(), ids, groups)
+    return Records(frame(features), table[data.label].to_numpy(), ids, groups, columns)
 
 
 def as_frame(model: Any, target: TargetPlan) -> Callable[[pl.DataFrame], Any]:

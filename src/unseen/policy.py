@@ -4,6 +4,8 @@ import msgspec
 
 from unseen.errors import PlanError
 
+DEFAULT_FPRS = (0.1, 0.01, 0.001)
+DEFAULT_PRIORS = (0.5, 0.1, 0.01, 0.001)
 METRICS = ("tpr", "auc", "advantage", "ppv")
 
 
@@ -35,8 +37,8 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
             raise PlanError(f"policy.limits: every_slice goes with tpr and auc, got {self.metric}.")
 
     def __str__(self) -> str:
-        at = f" at FPR {self.fpr:.4g}" if self.fpr is not None else ""
-        prior = f" and prior {self.prior:.4g}" if self.prior is not None else ""
+        at = f" at FPR {100 * self.fpr:.4g} %" if self.fpr is not None else ""
+        prior = f" and prior {100 * self.prior:.4g} %" if self.prior is not None else ""
         where = ", in every slice" if self.every_slice else ""
         name = self.metric if self.metric == "advantage" else self.metric.upper()
         return f"{name}{at}{prior} at most {self.at_most:.4g}{where}"

@@ -17,7 +17,8 @@ from unseen.trial import Trial
 class Pool:
     """Records in canonical order (by content, then id), so that order tells nobody who is a member.
 
-    `audited (records,)` gives the place in the pool of each audited record, in canonical order too, and
+    `audited (records,)` gives the place in the pool of each audited record, in canonical order too,
+    `given (records,)` its place among members and then non-members as they were handed in, and
     `population (others,)` those of the population. `unit_of (pool,)` numbers the unit, person or record, of each.
     """
 
@@ -27,6 +28,7 @@ class Pool:
     digests: Ints = field(repr=False)
     unit_of: Ints = field(repr=False)
     audited: Ints = field(repr=False)
+    given: Ints = field(repr=False)
     population: Ints = field(repr=False)
     trial: Trial
 
@@ -49,7 +51,7 @@ def assemble(members: Records, non_members: Records, population: Records | None,
     ids = np.concatenate([_ids(part, name) for part, name in zip(parts, names, strict=True)])
     groups = _groups(parts)
     side = np.repeat(np.arange(len(parts)), sizes)
-    _check_apart(side, ids if all(part.ids is not None for part in parts) else None, names, "ids")
+    _check_apart(side, ids, names, "ids")
     _check_apart(side, groups, names, "persons")
     index = label_indexes(labels, classes)
     digests = row_digests(features, labels)
@@ -67,6 +69,7 @@ def assemble(members: Records, non_members: Records, population: Records | None,
         digests=digests[order],
         unit_of=_by_content(unit_of[order]),
         audited=audited,
+        given=rows,
         population=place[side == 2],
         trial=trial,
     )
@@ -85,12 +88,12 @@ def label_indexes(labels: Array, classes: Array) -> Ints:
     return found
 
 
-def shared_content(pool: Pool) -> int:
-    """Return how many audited records stand on the other side too, to the last value."""
+def shared_content(pool: Pool) -> tuple[int, int]:
+    """Return how many members equal a non-member to the last value, and how many non-members equal a member."""
     member = _record_member(pool.trial)
     digests = pool.digests[pool.audited]
-    both = np.intersect1d(digests[member], digests[~member])
-    return int(np.isin(digests, both).sum())
+    both = np.isin(digests, np.intersect1d(digests[member], digests[~member]))
+    return int((both & member).sum()), int((both & ~member).sum())
 
 
 def _record_member(trial: Trial) -> Array:
@@ -119,12 +122,7 @@ def _groups(parts: list[Records]) -> Array | None:
         return None
     if not all(given):
         raise DataError("a group for each record is needed in every table or in none.")
-    groups = np.concatenate([np.asarray(part.groups) for part in parts])
-    if groups.dtype.kind == "f" and np.isnan(groups).any():
-        raise DataError(f"{int(np.isnan(groups).sum())} records have no group.")
-    if groups.dtype.kind == "O" and any(group is None for group in groups.tolist()):
-        raise DataError("some records have no group.")
-    return groups.astype(str)
+    return np.concatenate([part.groups for part in parts if part.groups is not None])
 
 
 def _check_apart(side: Ints, keys: Array | None, names: list[str], what: str) -> None:
@@ -134,7 +132,7 @@ def _check_apart(side: Ints, keys: Array | None, names: list[str], what: str) ->
         for b in range(a + 1, len(names)):
             shared = np.intersect1d(keys[side == a], keys[side == b]).size
             if shared:
-                raise DataError(f"{names[a]} and {names[b]} overlap: {shared} {what} stand in both.")
+                raise DataError(f"{names[a]} and {names[b]} overlap; {what} that stand in both: {shared}.")
 
 
 def _check_contents(side: Ints, digests: Ints) -> None:

@@ -1,13 +1,13 @@
 """Records: features, labels and identifiers of some people or things; never printed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from unseen.errors import DataError
-from unseen.features.rows import count_rows, take_rows
+from unseen.features.rows import column, count_rows, is_missing, take_rows
 from unseen.signal import Array, Bools, Ints
 
 
@@ -16,19 +16,23 @@ class Records:
     """`features` (a NumPy array, SciPy sparse matrix, pandas or polars frame) with `labels (records,)`.
 
     `ids (records,)` name the records and `groups (records,)` the person that each belongs to; both may be missing.
+    `columns` holds values `(records,)` to slice by that are not features, by name.
     """
 
     features: Any = field(repr=False)
     labels: Array = field(repr=False)
     ids: Array | None = field(default=None, repr=False)
     groups: Array | None = field(default=None, repr=False)
+    columns: Mapping[str, Array] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         rows = count_rows(self.features)
         for name in ("labels", "ids", "groups"):
-            column = getattr(self, name)
-            if column is not None and len(column) != rows:
-                raise DataError(f"{name} must be one a record: {rows} records, {len(column)} {name}.")
+            if (given := getattr(self, name)) is not None:
+                values = named_groups(given) if name == "groups" else np.asarray(given)
+                if values.shape != (rows,):
+                    raise DataError(f"{name} must be one a record: {rows} records, {name} of shape {values.shape}.")
+                object.__setattr__(self, name, values)  # the one place where a frozen record tidies what it was given
         if rows == 0:
             raise DataError("a table of records is empty.")
 
@@ -43,7 +47,21 @@ class Records:
         index: Ints = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows.astype(np.intp)
         ids = None if self.ids is None else self.ids[index]
         groups = None if self.groups is None else self.groups[index]
-        return Records(take_rows(self.features, index), self.labels[index], ids, groups)
+        columns = {name: values[index] for name, values in self.columns.items()}
+        return Records(take_rows(self.features, index), self.labels[index], ids, groups, columns)
+
+    def column(self, name: str) -> Array:
+        """Return the values to slice by, `(records,)`: of `columns`, or of the features."""
+        return self.columns[name] if name in self.columns else column(self.features, name)
+
+
+def named_groups(given: Any) -> Array:
+    """Return the group of each record as text, `(records,)`; a missing one is refused."""
+    groups = np.asarray(given)
+    missing = np.array([is_missing(group) for group in groups.tolist()], dtype=bool)
+    if missing.any():
+        raise DataError(f"{int(missing.sum())} records have no group: each record belongs to a person.")
+    return groups.astype(str)
 
 
 def as_records(given: "Records | Sequence[Any]", name: str) -> Records:

@@ -26,7 +26,7 @@ class ReferenceTask:
 
 @dataclass(frozen=True)
 class ReferenceAnswers:
-    """One reference's `margin` and `loss` on every record, float32 `(records,)`; loss is None without probabilities."""
+    """One reference's `margin` and `loss` on every record, `(records,)`; loss is None without probabilities."""
 
     margin: Floats | None = field(repr=False)
     loss: Floats | None = field(repr=False)

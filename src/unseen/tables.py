@@ -1,26 +1,24 @@
 """Answers only: an audit of what some model said, for every framework and for people without the model."""
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from unseen.access import Access
+from unseen.answers import ANSWERS, PER_CLASS, PER_RECORD, as_arrays
 from unseen.attack import Attack
 from unseen.auditing import make_report
 from unseen.errors import DataError, ModelError, did_you_mean
 from unseen.estimating import Questions
-from unseen.features.files import read_arrays, read_table
-from unseen.features.rows import is_pandas
 from unseen.judgement import judge
 from unseen.options import Options
 from unseen.outcome import Outcome
 from unseen.policy import Context, Policy
 from unseen.provenance import digest, provenance
+from unseen.records import named_groups
 from unseen.report import ReferenceFacts, TargetFacts
 from unseen.runs import claim
 from unseen.signal import Array, Floats, Signal, Signals
@@ -34,10 +32,6 @@ from unseen.targets.answers import checked_log_probs, log_probs_from_logits
 from unseen.trial import Trial
 
 GIVEN_SCORE = Signal("score", ("records",), "higher is more member-like", frozenset({Access.LABELS}), "your own score")
-PER_CLASS = ("probability", "logit")
-PER_RECORD = ("loss", "margin", "score")
-ANSWERS = (*PER_CLASS, *PER_RECORD)
-ALL_KEYS = (*ANSWERS, "ref_probability", "ref_logit", "ref_loss", "ref_margin", "ref_member")
 
 
 def score(score: Floats) -> Floats:
@@ -59,7 +53,7 @@ def audit_table(  # noqa: PLR0913 - the columns' names are the interface
     context: Context | None = None,
     policy: Policy | None = None,
     seed: int = 0,
-    attacks: Sequence[str] | None = None,
+    attacks: Sequence[str | Attack] | None = None,
     fprs: Sequence[float] | None = None,
     folder: str | Path | None = None,
 ) -> Outcome:
@@ -92,49 +86,6 @@ def audit_table(  # noqa: PLR0913 - the columns' names are the interface
     return audit_answers(as_arrays(answers), options, id=id, member=member, label=label, group=group)
 
 
-def read_answers(path: Path) -> dict[str, Array]:
-    """Return the arrays in a Parquet, CSV or NPZ file of answers."""
-    if path.suffix.lower() == ".npz":
-        return read_arrays(path, "answers")
-    return _columns(read_table(path, "answers"))
-
-
-def as_arrays(answers: Any) -> dict[str, Array]:
-    """Return any form of answers as arrays by name, numbered columns gathered into one array."""
-    if isinstance(answers, str | Path):
-        return read_answers(Path(answers))
-    if isinstance(answers, pl.DataFrame):
-        return _columns(answers)
-    if is_pandas(answers):
-        return _gathered({str(name): np.asarray(answers[name]) for name in answers.columns})
-    if isinstance(answers, Mapping):
-        return _gathered({str(name): np.asarray(values) for name, values in answers.items()})
-    raise DataError(f"answers must be a path, a frame or a mapping of arrays, got {type(answers).__name__}.")
-
-
-def _columns(table: pl.DataFrame) -> dict[str, Array]:
-    return _gathered({name: table[name].to_numpy() for name in table.columns})
-
-
-def _gathered(columns: Mapping[str, Array]) -> dict[str, Array]:
-    arrays: dict[str, Array] = {}
-    numbered: dict[str, dict[int, Array]] = {}
-    for name, values in columns.items():
-        found = re.fullmatch(rf"({'|'.join(ALL_KEYS)})_(\d+)", name)
-        if found:
-            numbered.setdefault(found.group(1), {})[int(found.group(2))] = values
-        else:
-            arrays[name] = values
-    for name, parts in numbered.items():
-        if sorted(parts) != list(range(len(parts))):
-            raise DataError(
-                f"the columns {name}_0, {name}_1, ... must be numbered without gaps, got {sorted(parts)[:5]}."
-            )
-        stacked = np.stack([parts[k] for k in range(len(parts))])
-        arrays[name] = stacked if name.startswith("ref_") else stacked.T
-    return arrays
-
-
 def audit_answers(
     arrays: Mapping[str, Array],
     options: Options,
@@ -146,17 +97,19 @@ def audit_answers(
 ) -> Outcome:
     """Audit answers by arrays; what `audit_table` does once they are read."""
     started = datetime.now(UTC)
+    attacks = options.chosen()
     trial, order = _trial(arrays, id, member, group, options.rule)
+    _check_lengths(arrays, order.size, {id, label, member, *([group] if group else [])})
     signals, stuck, classes = answer_signals(arrays, label)
     slices = by_value("class", signals["label"], trial) if "label" in signals else []
     if "loss" in signals:
         slices += by_loss_decile(signals["loss"], trial)
-    attacks = options.chosen() + ([SCORE] if "score" in signals else [])
+    attacks += [SCORE] if "score" in signals else []
     references = signals["ref_member"].shape[0] if "ref_member" in signals else 0
     facts = ReferenceFacts(references, references, 0, 0, {}, None)
     data = digest(*(arrays[name] for name in sorted(arrays) if arrays[name].dtype.kind != "O"))
-    claim(options.folder, data, "table", options.seed)
     judgement = judge(signals, trial, attacks, slices, options, facts)
+    claim(options.folder, data, "table", options.seed)
     correct = signals.get("correct")
     target = TargetFacts(
         kind="table of answers",
@@ -167,7 +120,7 @@ def audit_answers(
         saturated_answers=stuck,
         queries=order.size,
     )
-    origin = provenance(options.seed, data, "table", options.plan, started)
+    origin = provenance(options.seed, data, "table", options.described, started)
     report = make_report(judgement, trial, options, target, facts, 0, [], origin)
     return Outcome(report, trial, judgement.scores, judgement.p_values)
 
@@ -258,6 +211,18 @@ def _references(arrays: Mapping[str, Array], index: Array | None, records: int, 
     return signals
 
 
+def _check_lengths(arrays: Mapping[str, Array], records: int, columns: set[str]) -> None:
+    for name in [*ANSWERS, *columns]:
+        if name in arrays and arrays[name].shape[0] != records:
+            raise DataError(f"{name!r} must be one a record: {records} records, got shape {arrays[name].shape}.")
+    for name in arrays:
+        if name.startswith("ref_") and (arrays[name].ndim < 2 or arrays[name].shape[1] != records):
+            raise DataError(f"{name!r} must be (references, records) for {records} records, got {arrays[name].shape}.")
+    counts = {name: arrays[name].shape[0] for name in arrays if name.startswith("ref_")}
+    if len(set(counts.values())) > 1:
+        raise DataError(f"reference answers must be of the same references, got {counts}.")
+
+
 def _trial(arrays: Mapping[str, Array], id: str, member: str, group: str | None, rule: str) -> tuple[Trial, Array]:  # noqa: A002
     if member not in arrays:
         raise DataError(
@@ -267,13 +232,18 @@ def _trial(arrays: Mapping[str, Array], id: str, member: str, group: str | None,
     if truth.ndim != 1:
         raise DataError(f"{member!r} must be one value a record, got shape {truth.shape}.")
     ids = arrays[id].astype(str) if id in arrays else np.array([f"record[{row}]" for row in range(truth.size)])
+    if ids.shape != truth.shape:
+        raise DataError(f"{id!r} must be one a record: {truth.size} records, got shape {ids.shape}.")
     if np.unique(ids).size != ids.size:
         raise DataError(f"{ids.size - np.unique(ids).size} ids in {id!r} are used more than once.")
     if group is None:
         return Trial(truth, ids, rule=rule), truth
     if group not in arrays:
         raise DataError(f"the table has no group column {group!r}{did_you_mean(group, arrays) or '.'}")
-    persons, first, unit_of = np.unique(arrays[group].astype(str), return_index=True, return_inverse=True)
+    groups = named_groups(arrays[group])
+    if groups.shape != truth.shape:
+        raise DataError(f"{group!r} must be one a record: {truth.size} records, got shape {groups.shape}.")
+    persons, first, unit_of = np.unique(groups, return_index=True, return_inverse=True)
     mixed = int((truth[first][unit_of] != truth).sum())
     if mixed:
         raise DataError(f"{mixed} records stand on the other side than the rest of their {group!r}.")

@@ -23,7 +23,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -215,6 +215,13 @@ def test_another_setting_or_class_has_another_fingerprint():
     X, y = TABLES[2]
     models = [DecisionTreeClassifier(), DecisionTreeClassifier(max_depth=3), ExtraTreesClassifier(2), GaussianNB()]
     assert len({EstimatorTarget(model.fit(X, y)).fingerprint() for model in models}) == 4
+
+
+def test_a_model_with_a_function_in_it_has_a_fingerprint_too():
+    X, y = TABLES[2]
+    target = EstimatorTarget(make_pipeline(FunctionTransformer(lambda table: table * 2), GaussianNB()).fit(X, y))
+    assert target.fingerprint() == target.fingerprint()
+    assert target.refit(X, y, 0).answer(X).log_probs.shape == (240, 2)
 
 
 @pytest.mark.parametrize(

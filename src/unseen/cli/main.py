@@ -13,7 +13,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 within policy, 1 over it, 2 wrong input, 3 inconclusive or failed.",
+    epilog="Exit codes: 0 within policy (without one: no leak found), 1 over it (without one: a leak above chance), "
+    "2 wrong input, 3 inconclusive or failed.",
 )
 app.command("init")(init.init)
 app.command("audit")(audit.audit)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unseen.displays.axes import MEMBER, OTHER, axes
+from unseen.errors import DataError
 from unseen.estimate import Estimate
 
 NULL = {"auc": 0.5, "advantage": 0.0}
@@ -25,7 +26,7 @@ class IntervalsDisplay:
         """Return the display of the whole-table estimates of `quantity` (for "tpr", at `fpr`)."""
         chosen = [one for one in estimates if one.quantity == quantity and one.fpr == fpr and not one.slice]
         if not chosen:
-            raise ValueError(f"there is no estimate of {quantity} at FPR {fpr}.")
+            raise DataError(f"there is no estimate of {quantity} at FPR {fpr}.")
         return cls(chosen)
 
     def plot(self, ax: Any = None) -> "IntervalsDisplay":

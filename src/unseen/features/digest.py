@@ -1,14 +1,13 @@
 """A content digest for each row, so that order and equality rest on what a record is, not on where it stands."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
-import polars as pl
 from scipy import sparse
 
-from unseen.features.rows import is_pandas
+from unseen.features.rows import table_columns
 from unseen.signal import Array, Ints
 
 CHUNK = 4096
@@ -17,16 +16,17 @@ CHUNK = 4096
 def row_digests(table: Any, labels: Array) -> Ints:
     """Return a 64-bit BLAKE2b digest of each row with its label, `(records,)` unsigned.
 
-    Equal rows have equal digests. Numbers are compared as float64, other values by their text.
+    Equal rows have equal digests, whatever holds them. Numbers are compared as float64, other values by their text.
     """
-    matrix = _numbers_or_none(table)
     text = [str(label) for label in labels.tolist()]
-    if matrix is None:
-        return _hashed(("\x1f".join(map(str, row)).encode() for row in _rows_of(table)), text)
-    return _hashed((row.tobytes() for row in _dense_rows(matrix)), text)
+    matrix = _numbers_or_none(table)
+    if matrix is not None:
+        return _hashed((row.tobytes() for row in _dense_rows(matrix)), text)
+    columns = [_comparable(values) for values in table_columns(table)]
+    return _hashed(("\x1f".join(map(str, row)).encode() for row in zip(*columns, strict=True)), text)
 
 
-def _hashed(rows: Any, text: Sequence[str]) -> Ints:
+def _hashed(rows: Iterable[bytes], text: Sequence[str]) -> Ints:
     digests = (
         int.from_bytes(blake2b(row + b"\x1e" + label.encode(), digest_size=8).digest(), "big")
         for row, label in zip(rows, text, strict=True)
@@ -37,20 +37,19 @@ def _hashed(rows: Any, text: Sequence[str]) -> Ints:
 def _numbers_or_none(table: Any) -> Any:
     if sparse.issparse(table):
         return table.tocsr()
-    if isinstance(table, pl.DataFrame) or is_pandas(table):
+    columns = table_columns(table)
+    if any(values.dtype.kind not in "biuf" for values in columns):
         return None
-    array = np.asarray(table)
-    return None if array.dtype.kind in "OSU" else array.reshape(array.shape[0], -1)
+    return np.column_stack([values.astype(np.float64) for values in columns])
 
 
-def _dense_rows(matrix: Any) -> Any:
+def _dense_rows(matrix: Any) -> Iterator[Array]:
     for start in range(0, matrix.shape[0], CHUNK):
         part = matrix[start : start + CHUNK]
         dense = part.toarray() if sparse.issparse(part) else part
         yield from np.ascontiguousarray(dense, dtype=np.float64) + 0.0  # -0.0 and 0.0 are one value
 
 
-def _rows_of(table: Any) -> Any:
-    if isinstance(table, pl.DataFrame):
-        return table.iter_rows()
-    return table.itertuples(index=False, name=None) if is_pandas(table) else iter(np.asarray(table))
+def _comparable(values: Array) -> list[Any]:
+    """Return numbers as floats, so that 1 and 1.0 are one value, and anything else as it is."""
+    return (values.astype(np.float64) + 0.0).tolist() if values.dtype.kind in "biuf" else values.tolist()

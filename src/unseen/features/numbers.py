@@ -3,10 +3,9 @@
 from typing import Any
 
 import numpy as np
-import polars as pl
 from scipy import sparse
 
-from unseen.features.rows import is_pandas
+from unseen.features.rows import table_columns
 from unseen.signal import Array, Floats
 
 MOST_COLUMNS = 200
@@ -19,20 +18,10 @@ def as_numbers(table: Any) -> Floats:
     """
     if sparse.issparse(table):
         return _widest(table.tocsc())
-    columns = _columns(table)
-    return np.column_stack([_numeric(values) for values in columns])
-
-
-def _columns(table: Any) -> list[Array]:
-    if isinstance(table, pl.DataFrame):
-        return [table[name].to_numpy() for name in table.columns]
-    if is_pandas(table):
-        return [np.asarray(table[name]) for name in table.columns]
-    array = np.asarray(table)
-    flat = array.reshape(array.shape[0], -1)
-    if flat.dtype.kind not in "OSU" and flat.shape[1] > MOST_COLUMNS:
-        flat = flat[:, np.sort(np.argsort(-flat.var(axis=0), kind="stable")[:MOST_COLUMNS])]
-    return list(flat.T)
+    matrix = np.column_stack([_numeric(values) for values in table_columns(table)])
+    if matrix.shape[1] <= MOST_COLUMNS:
+        return matrix
+    return matrix[:, np.sort(np.argsort(-np.nanvar(matrix, axis=0), kind="stable")[:MOST_COLUMNS])]
 
 
 def _numeric(values: Array) -> Floats:

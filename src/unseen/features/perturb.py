@@ -21,16 +21,26 @@ def perturbed(table: Any, strength: float, rng: np.random.Generator) -> Any:
     if sparse.issparse(table):
         return _perturbed_sparse(table.tocsr(copy=True), strength, rng)
     if isinstance(table, pl.DataFrame):
-        return table.with_columns(
-            pl.Series(name, _noisy(table[name].to_numpy(), strength, rng), dtype=table[name].dtype, strict=False)
-            for name in table.columns
-        )
+        return table.with_columns(_perturbed_series(table[name], strength, rng) for name in table.columns)
     if is_pandas(table):
         return _perturbed_pandas(table, strength, rng)
     array = np.asarray(table)
     flat = array.reshape(array.shape[0], -1)
     noisy = np.column_stack([_noisy(flat[:, i], strength, rng) for i in range(flat.shape[1])])
     return noisy.astype(array.dtype).reshape(array.shape)
+
+
+def _perturbed_series(series: pl.Series, strength: float, rng: np.random.Generator) -> pl.Series:
+    if series.dtype.is_numeric() and series.null_count() == 0:
+        return pl.Series(series.name, _noisy(series.to_numpy(), strength, rng), dtype=series.dtype, strict=False)
+    if series.dtype.is_numeric():
+        noisy = pl.Series(series.name, _noisy(series.cast(pl.Float64).to_numpy(), strength, rng))
+        return noisy.fill_nan(None).cast(series.dtype, strict=False)
+    if series.dtype == pl.Boolean and series.null_count() == 0:
+        return pl.Series(series.name, _noisy(series.to_numpy(), strength, rng))
+    chosen = pl.Series(rng.random(series.len()) < strength)
+    drawn = series.gather(rng.integers(0, series.len(), series.len()).tolist())
+    return drawn.zip_with(chosen, series).alias(series.name)
 
 
 def _perturbed_pandas(table: Any, strength: float, rng: np.random.Generator) -> Any:
@@ -60,6 +70,8 @@ def _noisy(values: Array, strength: float, rng: np.random.Generator) -> Array:
         chosen = rng.random(values.size) < strength
         return np.where(chosen, values[rng.integers(0, values.size, values.size)], values)
     levels = np.unique(values[~np.isnan(values)] if values.dtype.kind == "f" else values)
+    if levels.size == 0:
+        return values
     if levels.size == 2:
         other = levels.sum() - values
         return np.where(rng.random(values.size) < strength / 2, other, values).astype(values.dtype)
@@ -70,4 +82,4 @@ def _noisy(values: Array, strength: float, rng: np.random.Generator) -> Array:
 
 def _within(moved: Array, levels: Array) -> Array:
     """Keep noise inside the column's own range, where the model has been."""
-    return np.clip(moved, levels.min(), levels.max()) if levels.size else moved
+    return np.clip(moved, levels.min(), levels.max())

@@ -40,6 +40,16 @@ def column_names(table: Any) -> list[str] | None:
     return [str(name) for name in table.columns] if is_pandas(table) else None
 
 
+def table_columns(table: Any) -> list[Array]:
+    """Return the columns of a dense table as NumPy arrays `(records,)`; images and the like are flattened."""
+    if isinstance(table, pl.DataFrame):
+        return [table[name].to_numpy() for name in table.columns]
+    if is_pandas(table):
+        return [np.asarray(table.iloc[:, place]) for place in range(table.shape[1])]
+    array = np.asarray(table)
+    return list(array.reshape(array.shape[0], -1).T)
+
+
 def concatenate(tables: Sequence[Any]) -> Any:
     """Return the tables under one another; they must be of one kind with the same columns in the same order."""
     first = tables[0]
@@ -67,6 +77,26 @@ def _check_alike(first: Any, other: Any) -> None:
     names, others = column_names(first), column_names(other)
     if names != others:
         raise DataError(explain_columns(names or [], others or [], "the members' table", "another table"))
+    if names is not None:
+        _check_types(names, first, other)
+
+
+def _check_types(names: list[str], first: Any, other: Any) -> None:
+    for name, one, two in zip(names, table_columns(first), table_columns(other), strict=True):
+        if (one.dtype.kind in "biuf") != (two.dtype.kind in "biuf") and not _empty(one) and not _empty(two):
+            raise DataError(f"column {name!r} holds numbers in one table and other values in another.")
+
+
+def _empty(values: Array) -> bool:
+    return all(is_missing(value) for value in values.tolist())
+
+
+def is_missing(value: Any) -> bool:
+    """Say whether a value is None, NaN or pandas' NA."""
+    try:
+        return value is None or bool(value != value)  # noqa: PLR0124 - NaN differs from itself
+    except TypeError:  # pandas' NA will not be compared
+        return True
 
 
 def explain_columns(wanted: list[str], got: list[str], owner: str, giver: str) -> str:

@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import joblib
@@ -44,7 +45,19 @@ class Processes:
         if jobs:
             with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
                 parallel = joblib.Parallel(n_jobs=min(self.workers, len(jobs)), return_as="generator_unordered")
-                yield from parallel(joblib.delayed(train_one)(*data, *job) for job in jobs)
+                yield from _surviving(parallel(joblib.delayed(train_one)(*data, *job) for job in jobs), jobs)
+
+
+def _surviving(results: Iterator[Outcome], jobs: Sequence[tuple[int, Bools, int]]) -> Iterator[Outcome]:
+    """Yield results as they come; where a worker process dies, name every reference that was lost with it."""
+    waiting = {k for k, _, _ in jobs}
+    try:
+        for k, result in results:
+            waiting.discard(k)
+            yield k, result
+    except BrokenProcessPool as error:
+        for k in sorted(waiting):
+            yield k, ReferenceFailure("worker process", type(error).__name__)
 
 
 def train_one(
@@ -78,9 +91,7 @@ def _signals(answers: Answers, places: Sequence[int], label_index: Ints) -> Refe
     if answers.log_probs is not None:
         log_probs = in_order(answers.log_probs)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return ReferenceAnswers(
-                margin(log_probs, label_index).astype(np.float32), loss(log_probs, label_index).astype(np.float32)
-            )
+            return ReferenceAnswers(margin(log_probs, label_index), loss(log_probs, label_index))
     if answers.decision is not None:
-        return ReferenceAnswers(decision_margin(in_order(answers.decision), label_index).astype(np.float32), None)
+        return ReferenceAnswers(decision_margin(in_order(answers.decision), label_index), None)
     return ReferenceAnswers(None, None)

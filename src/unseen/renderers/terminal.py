@@ -7,7 +7,7 @@ from rich.text import Text
 
 from unseen.estimate import Estimate
 from unseen.renderers.verdict import NEXT, claim, sentences
-from unseen.renderers.words import BRIEF, STATES, between, find, percent, plain
+from unseen.renderers.words import BRIEF, STATES, between, calls, find, percent, plain
 from unseen.report import FAILED, INCONCLUSIVE, LEAK, NO_LEAK_FOUND, NOT_APPLICABLE, AttackResult, Report
 
 COLOURS = {
@@ -77,8 +77,7 @@ def _measured(one: AttackResult, rates: list[float]) -> list[Text | str]:
 def _rate(rate: Estimate | None) -> str:
     if rate is None:
         return "too few"
-    called = rate.counts["true_positives"] or rate.counts["false_positives"]
-    return between(rate) if called else "ties: nobody called"
+    return between(rate) if calls(rate) else "ties: nobody called"
 
 
 def _limits(report: Report) -> Table:

@@ -56,7 +56,10 @@ def numbers(report: Report) -> list[str]:
             f"If {percent(prior)} of those asked about are members, whoever it points to is one with probability "
             f"{between(value)}."
         )
-    if report.state != LEAK and area is not None and area.detectable is not None:
+    above = [one.name for one in report.attacks if one.state == LEAK]
+    if report.limits and above:
+        lines.append(f"{len(above)} of the attacks are above chance; how far, the policy decides.")
+    if not above and area is not None and area.detectable is not None:
         lines.append(f"A leak with an AUC of {area.detectable:.3f} or more would have been found 4 times of 5.")
         if rate is not None and rate.detectable is not None and fpr is not None:
             lines.append(

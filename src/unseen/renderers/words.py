@@ -57,9 +57,14 @@ def find(
 
 
 def headline_fpr(report: Report) -> float | None:
-    """Return the lowest rate at which the recommended attack was measured, or None."""
-    rates = [one.fpr for one in recommended(report) if one.quantity == "tpr" and one.fpr is not None]
+    """Return the lowest rate at which the recommended attack calls somebody a member, or None."""
+    rates = [one.fpr for one in recommended(report) if one.quantity == "tpr" and one.fpr is not None and calls(one)]
     return min(rates, default=None)
+
+
+def calls(one: Estimate) -> bool:
+    """Say whether a threshold calls anybody a member; ties can leave it above everybody."""
+    return one.counts["true_positives"] + one.counts["false_positives"] > 0
 
 
 def recommended(report: Report) -> list[Estimate]:

@@ -11,7 +11,7 @@ SUM_TOLERANCE = 1e-3  # float16 answers sum to 1 within this
 
 def checked_log_probs(answer: Array, records: int, classes: int) -> Floats:
     """Return log probabilities `(records, classes)` float64 from a model's probabilities, or raise `ModelError`."""
-    probs = np.asarray(answer)
+    probs = _as_array(answer)
     if probs.ndim == 1 and classes == 2:
         probs = np.column_stack([1 - probs, probs])
     if probs.shape != (records, classes):
@@ -39,7 +39,10 @@ def log_probs_from_logits(logits: Array, records: int, classes: int) -> Floats:
 
 def checked_scores(answer: Array, records: int, classes: int) -> Floats:
     """Return decision scores `(records, classes)` float64; of two classes, one score counts for the second."""
-    scores = np.asarray(answer, dtype=np.float64)
+    scores = _as_array(answer)
+    if scores.dtype.kind not in "fiub":
+        raise ModelError(f"the model's scores must be numbers, got {scores.dtype}.")
+    scores = scores.astype(np.float64)
     if scores.ndim == 2 and scores.shape[1] == 1 and classes == 2:
         scores = scores[:, 0]
     if scores.ndim == 1 and classes == 2:
@@ -50,6 +53,13 @@ def checked_scores(answer: Array, records: int, classes: int) -> Floats:
     if bad:
         raise ModelError(f"the model gave NaN or infinite scores for {bad} of {records} records.")
     return scores
+
+
+def _as_array(answer: object) -> Array:
+    try:
+        return np.asarray(answer)
+    except ValueError:
+        raise ModelError("the model gave answers of different lengths for different records.") from None
 
 
 def sigmoid_log_probs(score: Floats) -> Floats:

@@ -21,6 +21,7 @@ RAW_SCORES: dict[str, dict[str, Any]] = {  # libraries whose log odds are had fr
     "lightgbm": {"raw_score": True},
     "catboost": {"prediction_type": "RawFormulaVal"},
 }
+MOST_DISAGREEING = 0.01  # of records, by ties, where the scores are the classes' own
 AGREEMENT = 1e-4  # raw scores count as logits only where they give the model's own probabilities this closely
 
 
@@ -36,7 +37,10 @@ class EstimatorTarget:
             reason = "it is a regressor" if kind == "regressor" else "it has no classes_; is it fitted?"
             raise ModelError(f"{type(model).__name__} cannot be audited as a classifier: {reason}")
         self.model = model
-        self._classes = np.asarray(classes)
+        try:
+            self._classes = np.asarray(classes)
+        except ValueError:
+            raise ModelError("a classifier of several labels at once cannot be audited; audit one label.") from None
         if self._classes.ndim != 1 or self._classes.size < 2:
             raise ModelError(f"a classifier needs two classes or more, got {self._classes.size}.")
 
@@ -59,8 +63,8 @@ class EstimatorTarget:
         """Raise unless `features` has the columns that the model was fitted on, in their order."""
         wanted = getattr(self.model, "feature_names_in_", None)
         got = column_names(features)
-        if wanted is not None and got is not None and list(wanted) != got:
-            raise DataError(explain_columns(list(wanted), got, "the model", "the table"))
+        if wanted is not None and got is not None and _named_as(self.model, list(wanted)) != _named_as(self.model, got):
+            raise DataError(explain_columns([str(name) for name in wanted], got, "the model", "the table"))
         width = getattr(self.model, "n_features_in_", None)
         if width is not None and features.shape[1] != width:
             raise DataError(f"the model was fitted on {width} columns, the table has {features.shape[1]}.")
@@ -73,8 +77,9 @@ class EstimatorTarget:
             log_probs = self._own_logits(features, probs)
             return Answers(log_probs.argmax(axis=1), log_probs=log_probs)
         if Access.SCORES in self.access:
-            decision = checked_scores(_ask(self.model, "decision_function", features), records, classes)
-            return Answers(decision.argmax(axis=1), decision=decision)
+            predicted = self._index(_ask(self.model, "predict", features))
+            decision = self._class_scores(features, predicted)
+            return Answers(predicted, decision=decision)
         return Answers(self._index(_ask(self.model, "predict", features)))
 
     def _own_logits(self, features: Any, log_probs: Floats) -> Floats:
@@ -87,6 +92,16 @@ class EstimatorTarget:
         except ModelError:
             return log_probs
         return exact if np.allclose(np.exp(exact), np.exp(log_probs), atol=AGREEMENT) else log_probs
+
+    def _class_scores(self, features: Any, predicted: Array) -> Floats | None:
+        """Return the decision scores, or None where they are not the classes' (one-against-one votes)."""
+        try:
+            decision = checked_scores(
+                _ask(self.model, "decision_function", features), count_rows(features), self._classes.size
+            )
+        except ModelError:
+            return None
+        return decision if (decision.argmax(axis=1) == predicted).mean() > 1 - MOST_DISAGREEING else None
 
     def _raw_scores(self, features: Any) -> Array | None:
         keyword = RAW_SCORES.get(type(self.model).__module__.split(".")[0])
@@ -109,8 +124,10 @@ class EstimatorTarget:
         params = model.get_params()
         model.set_params(**{name: seed for name in params if name.split("__")[-1] in {"random_state", "random_seed"}})
         model.set_params(**{name: 1 for name in params if name.split("__")[-1] == "n_jobs"})
-        if type(model).__module__.startswith("catboost"):
-            model.set_params(verbose=False, allow_writing_files=False, thread_count=1, random_seed=seed)
+        for name, part in {"": model, **params}.items():
+            if type(part).__module__.startswith("catboost"):
+                quiet = {"verbose": False, "allow_writing_files": False, "thread_count": 1, "random_seed": seed}
+                model.set_params(**{f"{name}__{key}" if name else key: value for key, value in quiet.items()})
         model.fit(features, labels)
         return EstimatorTarget(model)
 
@@ -126,6 +143,23 @@ class EstimatorTarget:
         return blake2b(
             "\n".join([*parts, str(joblib.hash(_unfitted(self.model)))]).encode(), digest_size=16
         ).hexdigest()
+
+
+def _named_as(model: Any, names: list[Any]) -> list[str]:
+    """Return column names as the model's library keeps them: LightGBM has no spaces in them."""
+    if type(model).__module__.startswith("lightgbm"):
+        return [str(name).replace(" ", "_") for name in names]
+    return [str(name) for name in names]
+
+
+def _settings(model: Any) -> str:
+    """Return a digest of an unfitted clone; where it cannot be pickled, of its settings, functions by their code."""
+    unfitted = _unfitted(model)
+    try:
+        return str(joblib.hash(unfitted))
+    except Exception:  # noqa: BLE001 - whatever a setting raises when it is pickled
+        settings = sorted(unfitted.get_params().items())
+        return repr([(name, getattr(getattr(value, "__code__", None), "co_code", value)) for name, value in settings])
 
 
 def _unfitted(model: Any) -> Any:
