@@ -140,9 +140,7 @@ class EstimatorTarget:
         except PackageNotFoundError:
             library = _source(kind)
         parts = [kind.__module__, kind.__qualname__, library, version("scikit-learn"), version("numpy")]
-        return blake2b(
-            "\n".join([*parts, str(joblib.hash(_unfitted(self.model)))]).encode(), digest_size=16
-        ).hexdigest()
+        return blake2b("\n".join([*parts, _settings(self.model)]).encode(), digest_size=16).hexdigest()
 
 
 def _named_as(model: Any, names: list[Any]) -> list[str]:
