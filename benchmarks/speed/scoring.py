@@ -30,7 +30,7 @@ World = Mapping[str, Array]
 
 REFERENCES, POPULATION = 64, 50_000
 SMALL, LARGE = 50_000, 500_000
-GROWTH_LIMIT = 10.0
+GROWTH = 10.0  # the limit at 500,000 records is ten times the one at 50,000
 MIB = 2.0**20
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -206,8 +206,8 @@ def broken(attack: Ours, small: Cost | str, large: Cost | str) -> list[str]:
         found.append(f"CPU {small.cpu_s:.3f} s over {attack.cpu_s:g} s")
     if attack.extra_mib is not None and small.extra_mib > attack.extra_mib:
         found.append(f"memory {small.extra_mib:.0f} MiB over {attack.extra_mib:g} MiB")
-    if large.cpu_s > GROWTH_LIMIT * small.cpu_s:
-        found.append(f"500k takes {large.cpu_s / small.cpu_s:.1f}x")
+    if attack.cpu_s is not None and large.cpu_s > GROWTH * attack.cpu_s:
+        found.append(f"500k: {large.cpu_s:.2f} s over {GROWTH * attack.cpu_s:g} s")
     return found
 
 
@@ -268,7 +268,7 @@ def header(machine: str, repeats: int, load: tuple[float, float]) -> list[str]:
         "MiB is the `tracemalloc` peak of a separate call, beyond the inputs and with the result.",
         "",
         "Limits to hold, in this run and for both input types: any LiRA or moderated-t form 0.06 CPU-s (trended 0.08)",
-        "at 50,000 records; RMIA 0.03 CPU-s and 64 MiB; every form within 10x at 500,000 records.",
+        "at 50,000 records; RMIA 0.03 CPU-s and 64 MiB; at 500,000 records ten times those CPU seconds.",
         "",
     ]
 

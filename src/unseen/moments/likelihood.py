@@ -27,7 +27,7 @@ def mean_out_likelihood(ref_loss: Floats, ref_member: Bools) -> Floats:
         likelihood, out = _likelihood(ref_loss[:, part]), ~ref_member[:, part]
         np.multiply(likelihood, out, out=likelihood)
         likelihood.sum(axis=0, out=total[part])
-        out.sum(axis=0, out=count[part])
+        count[part] = np.add.reduce(out.view(np.uint8), axis=0, dtype=np.uint32)
     none = count == 0
     if none.any():
         total[none], count[none] = _likelihood(ref_loss[:, none]).sum(axis=0), ref_loss.shape[0]

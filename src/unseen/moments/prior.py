@@ -31,11 +31,12 @@ def fit_prior(side: Side) -> Prior:
     freedom = side.freedom[known]
     variance = side.squares[known] / freedom
     middle = float(np.median(variance[variance > 0]))
-    half = freedom / 2
-    levels, place = np.unique(half, return_inverse=True)
-    centred = np.log(np.maximum(variance, 1e-5 * middle)) - (digamma(levels) - np.log(levels))[place]
+    place = freedom.astype(np.intp)
+    levels = np.arange(1, place.max() + 1) / 2
+    offset, noise = digamma(levels) - np.log(levels), polygamma(1, levels)
+    centred = np.log(np.maximum(variance, 1e-5 * middle)) - offset[place - 1]
     mean = float(centred.mean())
-    excess = float(centred.var(ddof=1) - polygamma(1, levels)[place].mean())
+    excess = float(centred.var(ddof=1) - noise[place - 1].mean())
     if excess <= 0:
         return Prior(MOST_FREEDOM, float(np.exp(mean)))
     prior = min(2 * inverse_trigamma(excess), MOST_FREEDOM)

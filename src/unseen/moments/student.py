@@ -7,11 +7,16 @@ from unseen.signal import Floats
 
 
 def log_density(value: Floats, freedom: Floats, mean: Floats, variance: Floats) -> Floats:
-    """Return the log density of `mean + sqrt(variance) T`, T with `freedom` degrees of freedom; all `(records,)`."""
-    levels, place = np.unique(freedom, return_inverse=True)
+    """Return the log density of `mean + sqrt(variance) T`, T with `freedom` degrees of freedom; all `(records,)`.
+
+    Degrees of freedom must lie whole numbers apart, as a prior's plus a count's do, so that a table of constants does.
+    """
+    least = float(freedom.min())
+    steps = np.rint(freedom - least).astype(np.intp)  # a prior's degrees of freedom and a whole number of references
+    levels = least + np.arange(steps.max() + 1)
     constant = gammaln((levels + 1) / 2) - gammaln(levels / 2) - np.log(levels * np.pi) / 2
     square = (value - mean) ** 2 / (variance * freedom)
-    return constant[place] - np.log(variance) / 2 - (freedom + 1) / 2 * np.log1p(square)
+    return constant[steps] - np.log(variance) / 2 - (freedom + 1) / 2 * np.log1p(square)
 
 
 def log_tail(t: Floats, freedom: Floats) -> Floats:

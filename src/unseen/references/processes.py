@@ -38,8 +38,8 @@ class Processes:
         started = time.perf_counter()
         while jobs:
             yield train_one(*data, *jobs.pop(0))
-            left = (time.perf_counter() - started) * len(jobs)
-            if self.workers > 1 and left > START_UP_SECONDS:
+            saved = (time.perf_counter() - started) * len(jobs) * (1 - 1 / self.workers)
+            if saved > START_UP_SECONDS:
                 break
             started = time.perf_counter()
         if jobs:
