@@ -54,6 +54,8 @@ def assemble(members: Records, non_members: Records, population: Records | None,
     _check_apart(side, ids, names, "ids")
     _check_apart(side, groups, names, "persons")
     index = label_indexes(labels, classes)
+    if np.unique(index[side < 2]).size < 2:
+        raise DataError("all audited records have one label: a classifier's audit needs records of two classes.")
     digests = row_digests(features, labels)
     _check_contents(side, digests)
     order = np.lexsort((ids, digests))

@@ -1,5 +1,6 @@
 """How every subcommand behaves: errors as one sentence, exit codes, and progress for people only."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ import typer
 from unseen.errors import UnseenError
 
 INTERRUPTED = 130
+UNFORESEEN = 3  # never 1: a crash is no verdict
+DEBUG = "UNSEEN_DEBUG"
 
 
 def quiet(what: str, done: int, of: int) -> None:
@@ -29,6 +32,17 @@ def conduct(kept: str = "") -> Iterator[None]:
     except OSError as error:
         typer.echo(f"unseen: the system refused: {error.strerror or type(error).__name__}.", err=True)
         raise typer.Exit(2) from None
+    except typer.Exit:
+        raise
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        typer.echo(
+            f"unseen: an unforeseen {type(error).__name__}, a fault of ours; its message is withheld because it may quote "
+            f"records. {DEBUG}=1 in the environment shows it.",
+            err=True,
+        )
+        raise typer.Exit(UNFORESEEN) from None
 
 
 @contextmanager
