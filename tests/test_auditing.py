@@ -613,11 +613,20 @@ def test_slices_are_measured_by_class_loss_and_named_column():
 
 
 def test_a_cell_under_ten_is_suppressed_without_counts_or_values():
-    cell = next(one for one in sliced().report.slices if one.value == "hamlet")
-    assert cell.suppressed
+    outcome = sliced()
+    cell = next(one for one in outcome.report.slices if one.suppressed)
+    assert cell.by == "town"
+    assert "hamlet" not in to_json(outcome.report).decode()
     assert cell.estimates == []
     assert cell.state == "not_applicable"
-    assert "hamlet" not in str(sliced())
+    assert "hamlet" not in str(outcome)
+
+
+def test_a_column_of_many_values_is_refused_as_a_slice_and_not_quoted():
+    parts = [unseen.Records(pl.DataFrame({"a": X[rows, 0]}), Y[rows]) for rows in (IN, OUT)]
+    model = DecisionTreeClassifier(random_state=0).fit(parts[0].features, Y[IN])
+    with pytest.raises(DataError, match="bin them first"):
+        audited(model, *parts, slices=["a"], references=0)
 
 
 def test_with_no_attack_left_there_are_no_slices_and_no_pass():

@@ -134,7 +134,7 @@ def test_else_the_label_is_the_column_named_like_one(tmp_path):
 def test_a_label_that_cannot_be_told_is_asked_for(tmp_path):
     table = TABLE.with_columns(twin=pl.col("outcome_of_it"))
     given = files(tmp_path, table)
-    with pytest.raises(DataError, match="say --label NAME"):
+    with pytest.raises(DataError, match="Say --label NAME"):
         propose(*given)
     assert parse_plan(propose(*given, label="twin")).data.label == "twin"
 

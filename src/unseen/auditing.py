@@ -28,7 +28,7 @@ from unseen.references.store import ReferenceStore
 from unseen.report import Provenance, ReferenceFacts, Report, TargetFacts
 from unseen.runs import claim
 from unseen.signal import Signals
-from unseen.slicing import Slice, by_loss_decile, by_value
+from unseen.slicing import CLASS, Slice, by_loss_decile, by_value
 from unseen.target import Target
 from unseen.targets.estimator import EstimatorTarget
 from unseen.targets.function import FunctionTarget
@@ -179,7 +179,7 @@ def record_members(trial: Trial) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 def column_slices(names: Sequence[str], members: Records, non_members: Records, pool: Pool) -> list[Slice]:
     """Return the slices by class and by each named column, over the audited records."""
-    slices = by_value("class", pool.labels[pool.audited], pool.trial)
+    slices = by_value(CLASS, pool.labels[pool.audited], pool.trial)
     for name in names:
         values = np.concatenate([members.column(name), non_members.column(name)])
         slices += by_value(name, values[pool.given], pool.trial)

@@ -72,7 +72,7 @@ def find_label(table: pl.DataFrame, model: Any) -> str:
             return fits[0]
     if (named := _named(table.columns, LABEL_NAMES)) is not None:
         return named
-    raise DataError(f"which column is the label? say --label NAME; the columns are {table.columns[:20]}.")
+    raise DataError(f"which of the {table.width} columns is the label? Say --label NAME.")
 
 
 def _values(column: pl.Series) -> set[str]:

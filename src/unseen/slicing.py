@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import rankdata
 
+from unseen.errors import DataError
 from unseen.signal import Array, Bools, Floats
 from unseen.trial import Trial
 
 FEWEST = 10
 SEVERAL = "(several)"
+FEW = "(values under ten units a side)"
+MOST_VALUES = 50
+CLASS = "class"
 
 
 @dataclass(frozen=True)
@@ -19,18 +23,33 @@ class Slice:
     by: str
     value: str
     units: Bools = field(repr=False)
+    hidden: int = 0
 
     def suppressed(self, trial: Trial) -> bool:
         """Say whether a side has fewer than ten units: such a cell is named and not measured."""
         inside = int((trial.member & self.units).sum()), int((~trial.member & self.units).sum())
-        return min(inside) < FEWEST
+        return self.hidden > 0 or min(inside) < FEWEST
 
 
 def by_value(by: str, values: Array, trial: Trial) -> list[Slice]:
-    """Return a slice for each value of `values (records,)`; a unit whose records differ falls in "(several)"."""
+    """Return a slice for each value of `values (records,)`; a unit whose records differ falls in "(several)".
+
+    Values that fewer than ten members or non-members share are not named: they become one slice that is not measured.
+    """
     text = np.array([str(value) for value in values.tolist()])
+    distinct = np.unique(text).size
+    if distinct > MOST_VALUES and by != CLASS:
+        raise DataError(
+            f"column {by!r} has {distinct} values, more than the {MOST_VALUES} a slice goes by; bin them first."
+        )
     per_unit = text if trial.unit_of is None else _shared(text, trial)
-    return [Slice(by, value, per_unit == value) for value in np.unique(per_unit).tolist()]
+    slices = [Slice(by, value, per_unit == value) for value in np.unique(per_unit).tolist()]
+    small = [one for one in slices if one.suppressed(trial)]
+    shown = [one for one in slices if not one.suppressed(trial)]
+    if not small:
+        return shown
+    together = Slice(by, FEW, np.logical_or.reduce([one.units for one in small]), hidden=len(small))
+    return [*shown, together]
 
 
 def _shared(text: Array, trial: Trial) -> Array:

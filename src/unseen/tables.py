@@ -27,7 +27,7 @@ from unseen.signals.entropy import entropy, modified_entropy
 from unseen.signals.loss import loss
 from unseen.signals.margin import margin
 from unseen.signals.saturation import finite_bounds, saturated
-from unseen.slicing import by_loss_decile, by_value
+from unseen.slicing import CLASS, by_loss_decile, by_value
 from unseen.targets.answers import checked_log_probs, log_probs_from_logits
 from unseen.trial import Trial
 
@@ -101,7 +101,7 @@ def audit_answers(
     trial, order = _trial(arrays, id, member, group, options.rule)
     _check_lengths(arrays, order.size, {id, label, member, *([group] if group else [])})
     signals, stuck, classes = answer_signals(arrays, label)
-    slices = by_value("class", signals["label"], trial) if "label" in signals else []
+    slices = by_value(CLASS, signals["label"], trial) if "label" in signals else []
     if "loss" in signals:
         slices += by_loss_decile(signals["loss"], trial)
     attacks += [SCORE] if "score" in signals else []

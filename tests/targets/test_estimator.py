@@ -153,7 +153,7 @@ def test_pipelines_take_frames_with_words(frame):
     ("columns", "says"),
     [
         (["colour", "size"], "lacks 1 of the columns of the model: ['flag']"),
-        (["colour", "size", "flag", "more"], "has 1 columns that the model has not: ['more']"),
+        (["colour", "size", "flag", "more"], "has 1 columns that the model has not, first column 4"),
         (["size", "colour", "flag"], "another order"),
     ],
 )

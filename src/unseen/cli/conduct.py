@@ -38,8 +38,8 @@ def conduct(kept: str = "") -> Iterator[None]:
         if os.environ.get(DEBUG):
             raise
         typer.echo(
-            f"unseen: an unforeseen {type(error).__name__}, a fault of ours; its message is withheld because it may quote "
-            f"records. {DEBUG}=1 in the environment shows it.",
+            f"unseen: an unforeseen {type(error).__name__}, a fault of ours; its message is withheld because it may "
+            f"quote records. {DEBUG}=1 in the environment shows it.",
             err=True,
         )
         raise typer.Exit(UNFORESEEN) from None

@@ -40,7 +40,7 @@ def read_arrays(path: Path, what: str) -> dict[str, Array]:
     """Return the arrays of an NPZ file by name; pickled objects inside are refused."""
     present(path, what)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # noqa: BLE001 - a damaged archive can raise anything; none of it is shown
         raise DataError(

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from unseen.errors import DataError
+from unseen.errors import DataError, did_you_mean
 from unseen.signal import Array, Ints
 
 
@@ -76,7 +76,10 @@ def _check_alike(first: Any, other: Any) -> None:
         )
     names, others = column_names(first), column_names(other)
     if names != others:
-        raise DataError(explain_columns(names or [], others or [], "the members' table", "another table"))
+        place = next((i for i, (a, b) in enumerate(zip(names or [], others or [], strict=False)) if a != b), 0) + 1
+        raise DataError(
+            f"members and non-members must have the same columns in the same order; they differ first at column {place}."
+        )
     if names is not None:
         _check_types(names, first, other)
 
@@ -100,17 +103,23 @@ def is_missing(value: Any) -> bool:
 
 
 def explain_columns(wanted: list[str], got: list[str], owner: str, giver: str) -> str:
-    """Return one sentence on how the columns of `giver` differ from those that `owner` has."""
+    """Return one sentence on how the columns of `giver` differ from those that `owner` has.
+
+    Names that only `giver` has are not quoted: in a file without a header they are a record.
+    """
     missing = [name for name in wanted if name not in set(got)]
     extra = [name for name in got if name not in set(wanted)]
     if missing:
         return f"{giver} lacks {len(missing)} of the columns of {owner}: {missing[:3]}."
     if extra:
-        return f"{giver} has {len(extra)} columns that {owner} has not: {extra[:3]}; drop them (plan: data.drop)."
+        place = got.index(extra[0]) + 1
+        return (
+            f"{giver} has {len(extra)} columns that {owner} has not, first column {place}; drop them (plan: data.drop)."
+        )
     place = next(i for i, (a, b) in enumerate(zip(wanted, got, strict=True)) if a != b)
     return (
         f"{giver} has the columns of {owner} in another order, first at column {place + 1} "
-        f"({got[place]!r} where {wanted[place]!r} is expected); put them in that order."
+        f"(where {wanted[place]!r} is expected); put them in that order."
     )
 
 
@@ -118,5 +127,6 @@ def column(table: Any, name: str) -> Array:
     """Return one named column `(records,)` as a NumPy array."""
     names = column_names(table)
     if names is None or name not in names:
-        raise DataError(f"there is no feature column {name!r} to slice by; the table has {names or 'no names'}.")
+        near = did_you_mean(name, names or []) or "."
+        raise DataError(f"there is no feature column {name!r} to slice by{near}")
     return np.asarray(table[name].to_numpy())

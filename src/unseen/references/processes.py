@@ -1,9 +1,12 @@
 """References by retraining in parallel processes, one thread each."""
 
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
 import joblib
@@ -45,7 +48,22 @@ class Processes:
         if jobs:
             with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
                 parallel = joblib.Parallel(n_jobs=min(self.workers, len(jobs)), return_as="generator_unordered")
-                yield from _surviving(parallel(joblib.delayed(train_one)(*data, *job) for job in jobs), jobs)
+                with _deaf_to_interrupts():
+                    results = parallel(joblib.delayed(train_one)(*data, *job) for job in jobs)
+                yield from _surviving(results, jobs)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Start worker processes that leave Ctrl-C to this one, which ends them; they inherit what is ignored here."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _surviving(results: Iterator[Outcome], jobs: Sequence[tuple[int, Bools, int]]) -> Iterator[Outcome]:

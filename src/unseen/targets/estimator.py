@@ -123,7 +123,8 @@ class EstimatorTarget:
         model = _unfitted(self.model)
         params = model.get_params()
         model.set_params(**{name: seed for name in params if name.split("__")[-1] in {"random_state", "random_seed"}})
-        model.set_params(**{name: 1 for name in params if name.split("__")[-1] == "n_jobs"})
+        threads = {name: 1 for name, value in params.items() if name.split("__")[-1] == "n_jobs" and value is not None}
+        model.set_params(**threads)
         for name, part in {"": model, **params}.items():
             if type(part).__module__.startswith("catboost"):
                 quiet = {"verbose": False, "allow_writing_files": False, "thread_count": 1, "random_seed": seed}
