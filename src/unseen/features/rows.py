@@ -78,7 +78,8 @@ def _check_alike(first: Any, other: Any) -> None:
     if names != others:
         place = next((i for i, (a, b) in enumerate(zip(names or [], others or [], strict=False)) if a != b), 0) + 1
         raise DataError(
-            f"members and non-members must have the same columns in the same order; they differ first at column {place}."
+            f"members and non-members must have the same columns in the same order; "
+            f"they differ first at column {place}."
         )
     if names is not None:
         _check_types(names, first, other)
