@@ -80,6 +80,10 @@ def _rate(rate: Estimate | None) -> str:
     return between(rate) if calls(rate) else "ties: nobody called"
 
 
+def _p(value: float | None) -> str:
+    return "" if value is None else "< 1e-99" if value < 1e-99 else f"{value:.2g}"
+
+
 def _limits(report: Report) -> Table:
     table = Table("limit", "verdict", "closest", title="Policy", title_justify="left", box=None, pad_edge=False)
     for one in report.limits:
@@ -95,7 +99,7 @@ def _slices(report: Report) -> Table:
     leaks = [one for one in report.slices if one.state == LEAK]
     for one in sorted(leaks, key=lambda cell: -cell.estimates[0].value)[:8]:
         area = one.estimates[0]
-        table.add_row(Text(f"{one.by}: {one.value}"), plain(area), f"{area.adjusted_p:.2g}")
+        table.add_row(Text(f"{one.by}: {one.value}"), plain(area), _p(area.adjusted_p))
     return table
 
 
