@@ -404,10 +404,10 @@ def test_the_policy_decides_the_state_and_the_exit_code(limit, verdict, state, c
     assert outcome.report.reasons
 
 
-def test_a_limit_on_the_ppv_is_judged_by_attacks_that_point_to_somebody():
+def test_a_limit_on_the_ppv_holds_for_an_attack_that_points_to_nobody():
     policy = unseen.Policy(limits=(unseen.Limit("ppv", 0.9, fpr=0.1, prior=0.01),))
     assert audited(policy=policy, attacks=["lira-online"]).report.limits[0].verdict == "within"
-    assert audited(policy=policy, attacks=["gap"], references=0).report.limits[0].verdict == "undecided"
+    assert audited(policy=policy, attacks=["gap"], references=0).report.limits[0].verdict == "within"
 
 
 def test_a_limit_inside_the_interval_is_undecided():
@@ -690,7 +690,7 @@ def test_what_is_saved_is_whole_and_for_its_owners_eyes_only(tmp_path):
     outcome = full()
     folder = outcome.save(tmp_path / "deep" / "run")
     files = sorted(folder.iterdir())
-    assert [path.name for path in files] == ["records.parquet", "report.json"]
+    assert [path.name for path in files] == ["records.parquet", "report.json", "run.json"]
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
     assert from_json((folder / "report.json").read_bytes()) == outcome.report
     assert pl.read_parquet(folder / "records.parquet").equals(outcome.records)
@@ -809,3 +809,59 @@ def test_an_attack_of_ones_own_is_run_beside_the_catalogues_or_told_what_it_lack
     assert attack(outcome, "upside-down").estimates
     assert attack(outcome, "needs-more").state == "not_applicable"
     assert "weight" in attack(outcome, "needs-more").reason
+
+
+# --- what a reviewer found
+
+
+def test_records_that_repeat_on_one_side_count_once_and_are_told():
+    twice = np.r_[np.arange(N), np.arange(N)]
+    model = GaussianNB().fit(X[OUT], Y[OUT])
+    outcome = audited(model, (X[IN][twice], Y[IN][twice]), (X[OUT], Y[OUT]), references=0)
+    assert outcome.report.members == np.unique(X[IN], axis=0).shape[0] == N
+    assert any(f"not counted again: {N}" in note for note in outcome.report.notes)
+
+
+def test_a_handful_of_members_is_inconclusive_and_passes_no_policy():
+    few = (X[:5], np.array([0, 1, 0, 1, 0]))
+    model = GaussianNB().fit(X[OUT], Y[OUT])
+    assert audited(model, members=few, references=0).state == "inconclusive"
+    policy = unseen.Policy(limits=(unseen.Limit("auc", 0.99),))
+    assert audited(model, members=few, references=0, policy=policy).state == "inconclusive"
+
+
+def test_a_limit_on_every_slice_is_undecided_where_a_slice_cannot_be_measured():
+    policy = unseen.Policy(limits=(unseen.Limit("tpr", 0.99, fpr=0.05, every_slice=True),))
+    limit = sliced(policy=policy, attacks=["loss"]).report.limits[0]
+    assert limit.verdict == "undecided"
+    assert "cannot be measured" in limit.detail
+
+
+def test_references_that_are_the_target_itself_are_no_evidence():
+    class Frozen(GaussianNB):
+        def fit(self, X, y):
+            return super().fit(globals()["X"][OUT], Y[OUT])
+
+    outcome = audited(Frozen().fit(X, Y), references=4, attacks=["lira-online", "base"])
+    assert outcome.state == "inconclusive"
+    assert "not retrained" in " ".join(outcome.report.reasons)
+
+
+def test_a_model_that_will_not_answer_perturbed_copies_fails_that_attack_alone():
+    class Strict(GaussianNB):
+        def predict_proba(self, X):
+            if not np.isin(X[:, 0], globals()["X"][:, 0]).all():
+                raise ValueError("unknown")
+            return super().predict_proba(X)
+
+    outcome = audited(Strict().fit(X[IN], Y[IN]), references=0, attacks=["noise-robustness", "loss"])
+    states = {one.name: one.state for one in outcome.report.attacks}
+    assert states["noise-robustness"] == "failed"
+    assert states["loss"] in {"leak", "no_leak_found", "inconclusive"}
+
+
+def test_a_report_is_not_saved_over_another_run(tmp_path):
+    audited(references=0).save(tmp_path / "run")
+    other = audited(GaussianNB().fit(X[OUT], Y[OUT]), references=0)
+    with pytest.raises(FolderError, match="another run"):
+        other.save(tmp_path / "run")

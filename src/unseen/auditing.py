@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from unseen.attack import Attack
-from unseen.errors import PlanError
+from unseen.errors import ModelError, PlanError, TargetFailed
 from unseen.estimating import Questions
 from unseen.judgement import Judgement, judge
 from unseen.measuring import Measured, measure, robustness
 from unseen.options import Options
 from unseen.outcome import Outcome
 from unseen.policy import Context, Policy
-from unseen.pool import Pool, assemble, shared_content
+from unseen.pool import Pool, assemble, repeated, shared_content
 from unseen.provenance import digest, provenance
 from unseen.records import Records, as_records
 from unseen.reference import ReferenceTask
@@ -27,9 +27,9 @@ from unseen.references.processes import Processes
 from unseen.references.store import ReferenceStore
 from unseen.report import Provenance, ReferenceFacts, Report, TargetFacts
 from unseen.runs import claim
-from unseen.signal import Signals
+from unseen.signal import Floats, Signals
 from unseen.slicing import CLASS, Slice, by_loss_decile, by_value
-from unseen.target import Target
+from unseen.target import Answers, Target
 from unseen.targets.estimator import EstimatorTarget
 from unseen.targets.function import FunctionTarget
 from unseen.trial import Trial
@@ -127,20 +127,21 @@ def audit_records(
         raise PlanError("a function cannot be retrained: say references=0, or hand in an estimator.")
     recipe = target.fingerprint() if options.references and isinstance(target, EstimatorTarget) else ""
     answers = target.answer(pool.features)
-    model = digest(answers.predicted)
+    model = digest(answers.predicted, *_rounded(answers))
     claim(options.folder, data, model, options.seed)
     references, rate = train_references(target, recipe, pool, options)
     wanted = {signal.name for attack in attacks for signal in attack.needs}
     measured = measure(pool, answers, references, sorted(wanted))
-    signals, queries = measured.signals, measured.queries
+    signals, queries, unanswered = measured.signals, measured.queries, set[str]()
     if "robustness" in wanted:
-        held = robustness(target, pool, options.copies, options.seed, partial(options.progress, "perturbed copies"))
-        signals = Signals(**signals, robustness=held)
+        held = try_robustness(target, pool, options)
+        signals = signals if held is None else Signals(**signals, robustness=held)
         queries += options.copies * pool.audited.size
+        unanswered = {"robustness"} if held is None else set()
     if "loss" in signals:
         slices = [*slices, *by_loss_decile(signals["loss"], pool.trial)]
-    facts = reference_facts(references, rate)
-    judgement = judge(signals, pool.trial, attacks, slices, options, facts)
+    facts = reference_facts(references, rate, identical=same_as_target(signals))
+    judgement = judge(signals, pool.trial, attacks, slices, options, facts, unanswered)
     report = make_report(
         judgement,
         pool.trial,
@@ -152,6 +153,12 @@ def audit_records(
         provenance(options.seed, data, model, options.described, started),
     )
     return Outcome(report, pool.trial, judgement.scores, judgement.p_values)
+
+
+def _rounded(answers: Answers) -> list[Floats]:
+    """Return the answers to three digits, so that another order of summation is not another model."""
+    given = [array for array in (answers.log_probs, answers.decision) if array is not None]
+    return [np.round(np.clip(array, -50, 50), 3) + 0.0 for array in given]
 
 
 def train_references(target: Target, recipe: str, pool: Pool, options: Options) -> tuple[Gathered, float | None]:
@@ -170,6 +177,19 @@ def train_references(target: Target, recipe: str, pool: Pool, options: Options) 
     store = ReferenceStore(options.folder, content.hexdigest())
 
     return gather(task, options.engine, store, partial(options.progress, "references")), rate
+
+
+def try_robustness(target: Target, pool: Pool, options: Options) -> Floats | None:
+    """Return the robustness signal, or None where the model will not answer perturbed copies (a strict encoder)."""
+    try:
+        return robustness(target, pool, options.copies, options.seed, partial(options.progress, "perturbed copies"))
+    except (TargetFailed, ModelError):
+        return None
+
+
+def same_as_target(signals: Signals) -> bool:
+    """Say whether every reference gives every record exactly the target's margin: then none was retrained."""
+    return "ref_margin" in signals and bool((signals["ref_margin"] == signals["margin"]).all())
 
 
 def record_members(trial: Trial) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -201,7 +221,7 @@ def target_facts(target: Target, measured: Measured, trial: Trial, queries: int)
     )
 
 
-def reference_facts(references: Gathered, rate: float | None) -> ReferenceFacts:
+def reference_facts(references: Gathered, rate: float | None, *, identical: bool) -> ReferenceFacts:
     """Return how the references came about."""
     return ReferenceFacts(
         asked=references.asked,
@@ -210,6 +230,7 @@ def reference_facts(references: Gathered, rate: float | None) -> ReferenceFacts:
         damaged=references.damaged,
         failures=references.failures,
         inclusion_rate=rate,
+        identical=identical,
     )
 
 
@@ -222,6 +243,8 @@ def pool_notes(pool: Pool, references: Gathered, rate: float | None, options: Op
             f"members that equal a non-member in every column: {inside}; non-members that equal a member: {outside}. "
             "They blur the split and hide leaks."
         )
+    if copies := repeated(pool):
+        notes.append(f"records that repeat another of their side in every column, and are not counted again: {copies}.")
     if rate == MOST_INCLUDED:
         notes.append(
             f"references are trained on {rate:.0%} of the pool, less than the target was: hand in a population, "

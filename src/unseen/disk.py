@@ -11,7 +11,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write `content` to `path` through a temporary file beside it; only the owner can read it (mode 600)."""
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".part-", delete=False) as file:
             temporary = Path(file.name)
             file.write(content)

@@ -1,6 +1,7 @@
 """Judgement: from signals and the trial to scores, estimates, slices, limits and the state of the whole."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -8,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from unseen.access import Access
 from unseen.attack import Attack
-from unseen.errors import DataError, TooFewRecords, UndefinedScore
+from unseen.errors import TooFewRecords, UndefinedScore
 from unseen.estimate import Estimate
 from unseen.estimating import ERROR_BUDGET, estimate, estimate_slice
 from unseen.judging import Candidate, adjust, conclude, found_leak, judge_limits, state_of
@@ -29,7 +30,8 @@ from unseen.signal import Array, Floats
 from unseen.signals import SIGNALS
 from unseen.slicing import Slice
 from unseen.stats.records import record_p_values
-from unseen.stats.roc import advantage, auc, ppv, tpr_at_fpr
+from unseen.stats.roc import advantage, auc, tpr_at_fpr
+from unseen.stats.tolerance import tpr_tolerance
 from unseen.trial import Trial
 
 SLICE_FPRS = (0.1, 0.01)
@@ -58,9 +60,14 @@ def judge(
     slices: Sequence[Slice],
     options: Options,
     references: ReferenceFacts,
+    unanswered: AbstractSet[str] = frozenset(),
 ) -> Judgement:
-    """Run every attack that can run, estimate, correct for the number of questions, and judge by the policy if any."""
+    """Run every attack that can run, estimate, correct for the number of questions, and judge by the policy if any.
+
+    `unanswered` names signals that the target would not give: attacks that need them have failed.
+    """
     results, scores = _run(signals, trial, attacks, options, references)
+    results = [_unanswered(one, attack, unanswered) for one, attack in zip(results, attacks, strict=True)]
     recommended = next((attack.name for attack in attacks if attack.name in scores), "")
     cells = _slices(slices, trial, recommended, scores)
     groups, family = adjust([one.estimates for one in results] + [one.estimates for one in cells])
@@ -77,7 +84,7 @@ def judge(
             _candidate(limit, f"{recommended}, {name}", scores[recommended][one.units], trial.member[one.units])
             for name, one in (named.items() if limit.every_slice else ())
         ]
-        return [one for one in whole + parts if one is not None]
+        return whole + parts
 
     limits = judge_limits(options.policy.limits, candidates, refused)
     state, reasons = conclude(results, cells, limits, references)
@@ -128,6 +135,12 @@ def _attack(
     return AttackResult(attack.name, attack.row, LEAK, access, "", estimates, refused, tied), scores
 
 
+def _unanswered(result: AttackResult, attack: Attack, unanswered: AbstractSet[str]) -> AttackResult:
+    if not unanswered & {signal.name for signal in attack.needs}:
+        return result
+    return replace(result, state=FAILED, reason="the model raised on what it was asked")
+
+
 def _granted(signals: Mapping[str, Array]) -> frozenset[Access]:
     return frozenset().union(*(ACCESS_OF.get(name, frozenset()) for name in signals))
 
@@ -140,7 +153,7 @@ def _stated(result: AttackResult, estimates: list[Estimate]) -> AttackResult:
 
 
 def _flagged(result: AttackResult, p_values: Mapping[str, Floats], trial: Trial, fpr: float) -> AttackResult:
-    if result.name not in p_values:
+    if result.name not in p_values or fpr * (trial.non_members + 1) < 1:  # no rank among so few can be that rare
         return result
     flagged = p_values[result.name] <= fpr
     inside = int((flagged & trial.member).sum())
@@ -168,16 +181,28 @@ def _stated_cell(one: SliceResult, estimates: list[Estimate]) -> SliceResult:
     return replace(one, estimates=estimates, state=state)
 
 
-def _candidate(limit: Limit, where: str, scores: Floats, member: Array) -> Candidate | None:
-    def again(confidence: float) -> Estimate:
-        if limit.metric == "auc":
-            return auc(scores, member, confidence)
-        if limit.metric == "advantage":
-            return advantage(scores, member, confidence)
-        rate = tpr_at_fpr(scores, member, limit.fpr or 0.0, confidence)
-        return rate if limit.prior is None else ppv(rate, limit.prior)
+def _candidate(limit: Limit, where: str, scores: Floats, member: Array) -> Candidate:
+    def bounds(confidence: float) -> tuple[float, float]:
+        if limit.fpr is None:
+            one = (auc if limit.metric == "auc" else advantage)(scores, member, confidence)
+            return one.low, one.high
+        low, high = tpr_tolerance(scores, member, limit.fpr, confidence)
+        return (low, high) if limit.prior is None else (_ppv(low, limit), _ppv(high, limit))
 
+    return Candidate(where, _estimate(limit, scores, member), bounds)
+
+
+def _ppv(tpr: float, limit: Limit) -> float:
+    prior, fpr = limit.prior or 0.0, limit.fpr or 0.0
+    return prior * tpr / (prior * tpr + (1 - prior) * fpr)
+
+
+def _estimate(limit: Limit, scores: Floats, member: Array) -> Estimate | None:
+    if limit.fpr is None:
+        return (auc if limit.metric == "auc" else advantage)(scores, member)
     try:
-        return Candidate(where, again(0.95), again)
-    except (TooFewRecords, DataError):  # the counts do not carry it, or it is undefined there
+        rate = tpr_at_fpr(scores, member, limit.fpr)
+    except TooFewRecords:
         return None
+    value = rate.value if limit.prior is None else _ppv(rate.value, limit)
+    return replace(rate, quantity=limit.metric, value=value)

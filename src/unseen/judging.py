@@ -23,16 +23,19 @@ from unseen.report import (
 from unseen.stats.multiplicity import holm
 from unseen.stats.power import detectable_auc, detectable_tpr
 
-Remeasure = Callable[[float], Estimate]
+HOPELESS = 0.95  # a test that finds only a larger AUC than this has not looked
+FEWEST_JUDGED = 10  # units a side, below which no interval decides a limit
+
+Bounds = Callable[[float], tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A number that a limit speaks of: as estimated, and how to estimate it again at another confidence."""
+    """A number that a limit speaks of: as estimated (None where it cannot be), and its bounds at a confidence."""
 
     where: str
-    estimate: Estimate
-    again: Remeasure
+    estimate: Estimate | None
+    bounds: Bounds
 
 
 def adjust(groups: Sequence[list[Estimate]]) -> tuple[list[list[Estimate]], int]:
@@ -68,6 +71,12 @@ def state_of(estimates: list[Estimate], refused: list[Refused]) -> tuple[str, st
     if not any(one.quantity == "tpr" for one in estimates):
         needed = min((one.non_members_needed for one in refused if one.quantity == "tpr"), default=0)
         return INCONCLUSIVE, f"no false-positive rate that was asked for can be resolved; {needed} non-members would do"
+    fewest = min((min(one.counts["members"], one.counts["non_members"]) for one in estimates), default=0)
+    if fewest < FEWEST_JUDGED:
+        return INCONCLUSIVE, f"{fewest} units on a side are too few to look with; {FEWEST_JUDGED} are the least"
+    reach = [one.detectable for one in estimates if one.quantity == "auc" and one.detectable is not None]
+    if reach and min(reach) >= HOPELESS:
+        return INCONCLUSIVE, f"so few units that only a leak with an AUC of {min(reach):.3f} would have been found"
     return NO_LEAK_FOUND, ""
 
 
@@ -86,18 +95,31 @@ def judge_limits(
     return [_judge_limit(limit, found, confidence, refused) for limit, found in sought]
 
 
-def _judge_limit(limit: Limit, found: list[Candidate], confidence: float, refused: Sequence[Refused]) -> LimitResult:
+def _judge_limit(limit: Limit, sought: list[Candidate], confidence: float, refused: Sequence[Refused]) -> LimitResult:
+    found = [(one, one.estimate) for one in sought if one.estimate is not None]
     if not found:
         needed = [one.non_members_needed for one in refused if one.fpr == limit.fpr and one.quantity == "tpr"]
         why = f"{max(needed)} non-members are needed" if needed else "no attack that measures it could run"
         return LimitResult(str(limit), "undecided", f"not measured: {why}")
-    over = [one for one in found if one.again(max(confidence, 0.5)).low > limit.at_most]
-    if over:
-        worst = max(over, key=lambda one: one.estimate.low)
-        return LimitResult(str(limit), "over", f"{worst.where}: {worst.estimate}")
-    worst = max(found, key=lambda one: one.estimate.high)
-    verdict = "within" if worst.estimate.high <= limit.at_most else "undecided"
-    return LimitResult(str(limit), verdict, f"{worst.where}: {worst.estimate}")
+    if min(estimate.counts[side] for _, estimate in found for side in ("members", "non_members")) < FEWEST_JUDGED:
+        return LimitResult(str(limit), "undecided", f"fewer than {FEWEST_JUDGED} units on a side decide nothing")
+    lows = [one.bounds(max(confidence, 0.5))[0] for one, _ in found]
+    worst = int(np.argmax(lows))
+    if lows[worst] > limit.at_most:
+        return LimitResult(str(limit), "over", _closest(*found[worst]))
+    highs = [one.bounds(0.95)[1] for one, _ in found]
+    worst = int(np.argmax(highs))
+    if highs[worst] > limit.at_most:
+        return LimitResult(str(limit), "undecided", _closest(*found[worst]))
+    if missing := len(sought) - len(found):
+        why = f"{missing} of the {len(sought)} numbers that it speaks of cannot be measured with these counts"
+        return LimitResult(str(limit), "undecided", why)
+    return LimitResult(str(limit), "within", _closest(*found[worst]))
+
+
+def _closest(one: Candidate, estimate: Estimate) -> str:
+    low, high = one.bounds(0.95)
+    return f"{one.where}: {estimate.quantity} {estimate.value:.4g}, bounds [{low:.4g}, {high:.4g}] at 95 %"
 
 
 def conclude(
@@ -107,8 +129,10 @@ def conclude(
     references: ReferenceFacts,
 ) -> tuple[str, list[str]]:
     """Return the state of the whole audit and why; what could not look can never make it better."""
-    doubts = [f"{one.name} {one.state.replace('_', ' ')}: {one.reason}" for one in attacks if one.state == FAILED]
-    if references.asked and references.finished < min(2, references.asked):
+    doubts = _failures(attacks)
+    if references.identical:
+        doubts.append("every reference answers exactly as the target does: it was not retrained, or learns nothing")
+    if 2 * references.finished < references.asked:
         doubts.append(f"only {references.finished} of {references.asked} references could be trained")
     measured = [one for one in attacks if one.state not in {FAILED, NOT_APPLICABLE}]
     if not measured:
@@ -116,11 +140,22 @@ def conclude(
     if limits:
         return _by_policy(limits, doubts)
     if leak := _leaks(attacks, slices):
-        return LEAK, [leak]
+        return LEAK, [leak, *doubts]
     doubts += [f"{one.name}: {one.reason}" for one in measured if one.state == INCONCLUSIVE][:1]
     return (
         (INCONCLUSIVE, doubts) if doubts else (NO_LEAK_FOUND, ["no test found a leak; see what each would have found"])
     )
+
+
+def _failures(attacks: Sequence[AttackResult]) -> list[str]:
+    failed: dict[str, list[str]] = {}
+    for one in attacks:
+        if one.state == FAILED:
+            failed.setdefault(one.reason, []).append(one.name)
+    return [
+        f"{names[0]} failed: {reason}" if len(names) == 1 else f"{len(names)} attacks failed: {reason}"
+        for reason, names in failed.items()
+    ]
 
 
 def _leaks(attacks: Sequence[AttackResult], slices: Sequence[SliceResult]) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from unseen.access import Access
 from unseen.features.numbers import as_numbers
 from unseen.features.perturb import perturbed
 from unseen.features.rows import take_rows
@@ -116,13 +115,3 @@ def _from_probabilities(log_probs: Floats, label: Array) -> dict[str, Any]:
         "entropy": entropy(log_probs),
         "modified_entropy": np.clip(modified, *finite_bounds(modified)),
     }
-
-
-def granted(target: Target, references: int, population: int) -> frozenset[Access]:
-    """Return what the attacker of this audit has: the target's access, and what the audit was given."""
-    return (
-        target.access
-        | {Access.FEATURES, Access.QUERIES}
-        | ({Access.REFERENCES} if references else set())
-        | ({Access.POPULATION} if population else set())
-    )

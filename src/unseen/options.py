@@ -14,6 +14,7 @@ from unseen.policy import Context, Policy
 from unseen.reference import Engine
 from unseen.references.processes import Processes
 
+MOST_REFERENCES = 10_000
 Progress = Callable[[str, int, int], None]
 
 
@@ -44,11 +45,13 @@ class Options:
     def __post_init__(self) -> None:
         for name, least in (("references", 0), ("seed", 0), ("copies", 1), ("training_size", 2)):
             value = getattr(self, name)
-            if value is None:
+            if value is None and name == "training_size":
                 continue
             if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
                 raise PlanError(f"{name} must be a whole number from {least} up, got {value!r}.")
             object.__setattr__(self, name, int(value))  # a NumPy integer is a whole number too
+        if self.references > MOST_REFERENCES:
+            raise PlanError(f"references must be at most {MOST_REFERENCES}, got {self.references}.")
         if self.references == 1:
             raise PlanError("references must be 0 or at least 2: with one reference there is no spread to judge by.")
 
@@ -87,7 +90,10 @@ class Options:
                     f"there is no attack {name!r}{did_you_mean(name, known) or '.'} `unseen attacks` lists them."
                 )
         found = [attack for name, attack in known.items() if name in names - set(self.skip)]
-        found += [one for one in given if isinstance(one, Attack)]
+        own = [one for one in given if isinstance(one, Attack)]
+        if twice := {one.name for one in own} & {one.name for one in found}:
+            raise PlanError(f"two attacks are named {min(twice)!r}; a name stands for one attack in a report.")
+        found += own
         if not found:
             raise PlanError("no attack is left to run: attacks.only and attacks.skip leave none.")
         return found

@@ -15,7 +15,7 @@ from unseen.estimate import Estimate
 from unseen.renderers.html import summary_html
 from unseen.renderers.terminal import verdict
 from unseen.report import Report, to_json
-from unseen.runs import RECORDS, REPORT
+from unseen.runs import RECORDS, REPORT, claim
 from unseen.signal import Floats
 from unseen.trial import Trial
 
@@ -62,8 +62,12 @@ class Outcome:
         return self._scores[name]
 
     def save(self, folder: str | Path) -> Path:
-        """Write `report.json` and `records.parquet` to `folder`, each whole, readable by their owner alone."""
-        target = Path(folder)
+        """Write `report.json` and `records.parquet` to `folder`, each whole, readable by their owner alone.
+
+        Raises `FolderError` where `folder` holds another run, or files that are not a run.
+        """
+        target, origin = Path(folder), self.report.provenance
+        claim(target, origin.data_digest, origin.model_digest, origin.seed)
         buffer = io.BytesIO()
         self.records.write_parquet(buffer)
         write_whole(target / RECORDS, buffer.getvalue())

@@ -107,6 +107,8 @@ def read_records(
             f"{what}: {path.name} has no column {absent[0]!r} to slice by{did_you_mean(absent[0], table.columns)}"
         )
     columns = {name: table[name].to_numpy() for name in slices}
+    if needed := {data.label, data.id, data.group} & set(data.drop):
+        raise PlanError(f"data.drop names {sorted(map(str, needed))}, which the plan needs as label, id or group.")
     unknown = [name for name in data.drop if name not in table.columns]
     if unknown:
         raise DataError(

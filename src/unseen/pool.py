@@ -54,16 +54,18 @@ def assemble(members: Records, non_members: Records, population: Records | None,
     _check_apart(side, ids, names, "ids")
     _check_apart(side, groups, names, "persons")
     index = label_indexes(labels, classes)
-    if np.unique(index[side < 2]).size < 2:
-        raise DataError("all audited records have one label: a classifier's audit needs records of two classes.")
+    for number, name in enumerate(names[:2]):
+        if np.unique(index[side == number]).size < 2:
+            raise DataError(f"all {name} have one label: an audit needs records of two classes on either side.")
     digests = row_digests(features, labels)
-    _check_contents(side, digests)
+    if groups is None and any(part.ids is None for part in parts[:2]):
+        _check_contents(side, digests)
     order = np.lexsort((ids, digests))
     place = np.argsort(order)
-    unit_of = np.unique(ids if groups is None else groups, return_inverse=True)[1]
+    unit_of = np.unique(digests if groups is None else groups, return_inverse=True)[1]
     audited = np.sort(place[side < 2])
     rows = order[audited]
-    trial = _trial(side[rows] == 0, ids[rows], None if groups is None else groups[rows], rule)
+    trial = _trial(side[rows] == 0, ids[rows], None if groups is None else groups[rows], digests[rows], rule)
     return Pool(
         features=take_rows(features, order),
         labels=labels[order],
@@ -96,6 +98,11 @@ def shared_content(pool: Pool) -> tuple[int, int]:
     digests = pool.digests[pool.audited]
     both = np.isin(digests, np.intersect1d(digests[member], digests[~member]))
     return int((both & member).sum()), int((both & ~member).sum())
+
+
+def repeated(pool: Pool) -> int:
+    """Return how many audited records repeat another of their side to the last value, and so are not counted again."""
+    return 0 if pool.trial.unit == "person" else int(pool.audited.size - pool.trial.member.size)
 
 
 def _record_member(trial: Trial) -> Array:
@@ -147,8 +154,13 @@ def _check_contents(side: Ints, digests: Ints) -> None:
         )
 
 
-def _trial(member: Array, ids: Array, groups: Array | None, rule: str) -> Trial:
-    if groups is None:
+def _trial(member: Array, ids: Array, groups: Array | None, digests: Array, rule: str) -> Trial:
+    if groups is not None:
+        persons, first, unit_of = np.unique(groups, return_index=True, return_inverse=True)
+        return Trial(member[first], persons, "person", unit_of, rule)
+    content = np.stack([digests, member.astype(np.uint64)], axis=1)
+    _, first, unit_of = np.unique(content, axis=0, return_index=True, return_inverse=True)
+    if first.size == ids.size:
         return Trial(member, ids, rule=rule)
-    persons, first, unit_of = np.unique(groups, return_index=True, return_inverse=True)
-    return Trial(member[first], persons, "person", unit_of, rule)
+    unit_of = unit_of.reshape(-1)  # copies of one record on one side are one unit: they say nothing twice
+    return Trial(member[first], ids[first], "record", unit_of, "mean")

@@ -8,9 +8,9 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from unseen.disk import write_whole
-from unseen.errors import DataError, FolderError, UnseenError, did_you_mean
-from unseen.features.files import read_table
-from unseen.targets.files import load_model
+from unseen.errors import DataError, FolderError, did_you_mean
+from unseen.features.files import present, read_table
+from unseen.targets.files import load_model, unknown_types
 
 ID_NAMES = ("id", "record_id", "row_id", "uuid")
 GROUP_NAMES = ("person", "patient", "user", "subject", "member_id", "person_id", "patient_id", "user_id", "customer_id")
@@ -57,6 +57,8 @@ def propose(  # noqa: PLR0913 - one file or column each
         id=id or _named(columns, ID_NAMES, tables),
         counts=[table.height for table in tables],
         drop=_unknown_to(fitted, columns, keep),
+        repeats=_may_be_persons(_unknown_to(fitted, columns, keep), tables[0], keep),
+        unknown=unknown_types(model) if model.suffix.lower() == ".skops" else [],
         columns=_sliceable(tables[0], keep),
         lowest=_lowest_rate(tables[1].height),
     )
@@ -80,12 +82,19 @@ def _values(column: pl.Series) -> set[str]:
 
 
 def _model(path: Path, *, trust: bool) -> Any:
-    try:
-        return load_model(path, trust=trust)
-    except UnseenError:
-        if path.suffix.lower() == ".skops" or not path.exists():
-            raise
-        return None  # a pickle that nobody vouched for is not opened; the plan's comment says what it takes
+    """Return the model, or None where looking into it takes a trust that was not given; the plan's comment says so."""
+    present(path, "model")
+    if path.suffix.lower() == ".skops":
+        return None if unknown_types(path) else load_model(path)
+    return load_model(path, trust=True) if trust else None
+
+
+def _may_be_persons(columns: Sequence[str], table: pl.DataFrame, keep: set[str | None]) -> str | None:
+    """Return a column that looks like an identifier and repeats, which may name persons."""
+    for name in columns:
+        if name not in keep and "id" in name.lower() and 1 < table[name].n_unique() < table.height:
+            return name
+    return None
 
 
 def _named(columns: Sequence[str], names: Sequence[str], tables: Sequence[pl.DataFrame] = ()) -> str | None:

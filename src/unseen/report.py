@@ -67,6 +67,7 @@ class ReferenceFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     damaged: int
     failures: dict[str, int]
     inclusion_rate: float | None
+    identical: bool = False
 
 
 class TargetFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -196,3 +196,12 @@ def test_every_estimate_lies_in_its_interval_and_every_rate_between_zero_and_one
     for e in (auc(*audit), advantage(*audit), tpr_at_fpr(*audit, 0.5)):
         assert 0 <= e.low <= e.value <= e.high <= 1
         assert e.p_value is None or 0 <= e.p_value <= 1
+
+
+@pytest.mark.parametrize(("units", "drawn", "busy"), [(1000, 20, 0.02), (1000, 10, 0.04), (100, 10, 0.1)])
+def test_the_auc_test_errs_at_its_stated_rate_deep_in_the_tail_of_lopsided_ties(units, drawn, busy):
+    rng = np.random.default_rng(units + drawn)
+    values = np.where(np.arange(units) < busy * units, 1.0 + np.arange(units) % 2, 0.0)
+    found = np.array([auc(values, rng.permutation(units) < drawn).p_value for _ in range(3000)])
+    for level in (1e-2, 2e-3):  # and 4 Monte-Carlo standard errors of a share of 3000
+        assert (found <= level).mean() <= level + 4 * np.sqrt(level / 3000)

@@ -25,7 +25,7 @@ def qmia(margin: Floats, features: Floats, label: Ints) -> Floats:
     >>> qmia(x[:, 0] + np.tile([0.0, 1.0], 100), x, np.zeros(200, int))[:2].round(0)
     array([-1.,  1.])
     """
-    inputs = np.column_stack([features, label]).astype(np.float64)
+    inputs = _filled(np.column_stack([features, label]).astype(np.float64))
     # folds by content: row order cannot matter, and equal records share a fold, so none is scored by its twin
     content = np.unique(np.column_stack([margin, inputs]), axis=0, return_inverse=True)[1].reshape(-1)
     scores = np.zeros(margin.size)
@@ -38,6 +38,13 @@ def qmia(margin: Floats, features: Floats, label: Ints) -> Floats:
         mean, log_variance = _fit(inputs[fit], margin[fit], inputs[test])
         scores[test] = (margin[test] - mean) / np.exp(log_variance / 2)
     return scores
+
+
+def _filled(inputs: Floats) -> Floats:
+    """Put missing values below all others of their column: they are a level, and equal records stay equal."""
+    missing = np.isnan(inputs)
+    least = np.where(missing, np.inf, inputs).min(axis=0)
+    return np.where(missing, np.where(np.isfinite(least), least, 0.0) - 1.0, inputs)
 
 
 def _fit(inputs: Floats, margin: Floats, held: Floats) -> tuple[Floats, Floats]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import unseen
-from unseen.cli.conduct import conduct, progress_bars
+from unseen.cli.conduct import conduct, progress_bars, standard_output_is_ours
 
 
 def audit(
@@ -18,7 +18,8 @@ def audit(
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Run the audit that a plan describes; the exit code is the verdict."""
-    with conduct("Finished references are kept; the same command continues."), progress_bars() as progress:
-        outcome = unseen.audit_plan(plan, folder=out, trust=trust, progress=progress)
-    unseen.renderers.show(outcome.report, json=json)
+    with conduct("Finished references are kept; the same command continues."):
+        with standard_output_is_ours(), progress_bars() as progress:
+            outcome = unseen.audit_plan(plan, folder=out, trust=trust, progress=progress)
+        unseen.renderers.show(outcome.report, json=json)
     raise typer.Exit(outcome.report.exit_code)

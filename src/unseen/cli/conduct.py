@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 import typer
 
@@ -43,6 +43,20 @@ def conduct(kept: str = "") -> Iterator[None]:
             err=True,
         )
         raise typer.Exit(UNFORESEEN) from None
+
+
+@contextmanager
+def standard_output_is_ours() -> Iterator[None]:
+    """Send what models and libraries print to standard error, so that standard output holds the report alone."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 @contextmanager

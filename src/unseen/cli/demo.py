@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import unseen
-from unseen.cli.conduct import conduct, progress_bars
+from unseen.cli.conduct import conduct, progress_bars, standard_output_is_ours
 
 
 def demo(
@@ -19,8 +19,9 @@ def demo(
 
     Ends with exit code 0 whatever it finds: it is a demonstration, not a gate.
     """
-    with conduct("Finished references are kept; the same command continues."), progress_bars() as progress:
-        outcome = unseen.demo.demo(out, progress)
-    unseen.renderers.show(outcome.report, json=json)
+    with conduct("Finished references are kept; the same command continues."):
+        with standard_output_is_ours(), progress_bars() as progress:
+            outcome = unseen.demo.demo(out, progress)
+        unseen.renderers.show(outcome.report, json=json)
     if not json:
         typer.echo(f"Left in {out}: plan.toml, the model and its tables; run/report.json, run/records.parquet.")

@@ -1,5 +1,6 @@
 """Tables and arrays from files: Parquet, CSV (polars reads both) and NPZ; an error is one sentence without content."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -55,5 +56,7 @@ def present(path: Path, what: str) -> None:
         raise DataError(f"{what}: there is no file {path}.")
     if not path.is_file():
         raise DataError(f"{what}: {path} is a folder, not a file.")
+    if not os.access(path, os.R_OK):
+        raise DataError(f"{what}: there is no permission to read {path.name}.")
     if path.stat().st_size == 0:
         raise DataError(f"{what}: {path.name} is empty.")

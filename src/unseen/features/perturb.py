@@ -9,6 +9,8 @@ from scipy import sparse
 from unseen.features.rows import is_pandas
 from unseen.signal import Array
 
+FEW_LEVELS = 20
+
 
 def perturbed(table: Any, strength: float, rng: np.random.Generator) -> Any:
     """Return a copy of `table` with noise of `strength` in (0, 1], as the same kind of table.
@@ -77,7 +79,15 @@ def _noisy(values: Array, strength: float, rng: np.random.Generator) -> Array:
         return np.where(rng.random(values.size) < strength / 2, other, values).astype(values.dtype)
     moved = values + strength * np.nanstd(values.astype(np.float64)) * rng.normal(size=values.size)
     whole = values.dtype.kind in "iu" or bool(np.all(levels == np.round(levels)))
+    if whole and levels.size <= FEW_LEVELS:
+        return _nearest(moved, levels).astype(values.dtype)
     return _within(np.round(moved) if whole else moved, levels).astype(values.dtype)
+
+
+def _nearest(moved: Array, levels: Array) -> Array:
+    """Move each value to the nearest level that the column has: codes that nobody has, a strict encoder refuses."""
+    place = np.searchsorted((levels[1:] + levels[:-1]) / 2, np.nan_to_num(moved))
+    return np.where(np.isnan(moved), moved, levels[place])
 
 
 def _within(moved: Array, levels: Array) -> Array:

@@ -23,6 +23,7 @@ from unseen.target import Answers, Refittable
 START_UP_SECONDS = 4.0  # of worker processes that import the libraries anew
 
 Outcome = tuple[int, ReferenceAnswers | ReferenceFailure]
+Job = tuple[int, Bools, int]
 
 
 class Processes:
@@ -45,12 +46,31 @@ class Processes:
             if saved > START_UP_SECONDS:
                 break
             started = time.perf_counter()
-        if jobs:
-            with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-                parallel = joblib.Parallel(n_jobs=min(self.workers, len(jobs)), return_as="generator_unordered")
-                with _deaf_to_interrupts():
-                    results = parallel(joblib.delayed(train_one)(*data, *job) for job in jobs)
-                yield from _surviving(results, jobs)
+        for workers in (self.workers, 2) if jobs else ():
+            lost = set(_numbers(jobs))
+            for outcome in _in_processes(data, jobs, workers):
+                lost.discard(outcome[0])
+                yield outcome
+            jobs = [job for job in jobs if job[0] in lost]  # a worker process died: once more, in new ones
+            if not jobs:
+                return
+        yield from ((k, ReferenceFailure("worker process", "died")) for k in _numbers(jobs))
+
+
+def _numbers(jobs: Sequence[Job]) -> list[int]:
+    return [k for k, _, _ in jobs]
+
+
+def _in_processes(data: tuple[Refittable, Any, Array, Ints], jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
+    """Yield results as they come; where a worker process dies, stop."""
+    try:
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+            parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
+            with _deaf_to_interrupts():
+                results = parallel(joblib.delayed(train_one)(*data, *job) for job in jobs)
+            yield from results
+    except BrokenProcessPool:
+        return
 
 
 @contextmanager
@@ -66,18 +86,6 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _surviving(results: Iterator[Outcome], jobs: Sequence[tuple[int, Bools, int]]) -> Iterator[Outcome]:
-    """Yield results as they come; where a worker process dies, name every reference that was lost with it."""
-    waiting = {k for k, _, _ in jobs}
-    try:
-        for k, result in results:
-            waiting.discard(k)
-            yield k, result
-    except BrokenProcessPool as error:
-        for k in sorted(waiting):
-            yield k, ReferenceFailure("worker process", type(error).__name__)
-
-
 def train_one(
     target: Refittable, features: Any, labels: Array, label_index: Ints, k: int, included: Bools, seed: int
 ) -> Outcome:
@@ -90,7 +98,7 @@ def train_one(
             reference = target.refit(take_rows(features, rows), labels[rows], seed)
             stage = "answer"
             answers = reference.answer(features)
-        except Exception as error:  # noqa: BLE001 - whatever a user's estimator raises is a named failure
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's estimator raises is a named failure
             return k, ReferenceFailure(stage, type(error).__name__)
     return k, _signals(answers, _places(reference.classes, target.classes), label_index)
 

@@ -6,8 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from unseen.estimate import Estimate
-from unseen.renderers.verdict import NEXT, claim, sentences
-from unseen.renderers.words import BRIEF, STATES, between, calls, find, percent, plain
+from unseen.renderers.verdict import NEXT, claim, sentences, title
+from unseen.renderers.words import BRIEF, between, calls, find, percent, plain
 from unseen.report import FAILED, INCONCLUSIVE, LEAK, NO_LEAK_FOUND, NOT_APPLICABLE, AttackResult, Report
 
 COLOURS = {
@@ -28,8 +28,8 @@ def render(report: Report) -> Group:
     """Return everything the terminal shows of a report."""
     said = claim(report)
     body = Text("\n".join([said[0].upper() + said[1:], *sentences(report)[1:]]))
-    title = Text(STATES[report.state], style=COLOURS[report.state])
-    panel = Panel(body, title=title, title_align="left", padding=(1, 2))
+    headline = Text(title(report), style=COLOURS[report.state])
+    panel = Panel(body, title=headline, title_align="left", padding=(1, 2))
     notes = [Text(f"Note: {note}", style="yellow") for note in report.notes]
     steps = [Text(f"Next: {step}") for step in NEXT.get(report.state, ())]
     limits = [_limits(report)] if report.limits else []
@@ -87,7 +87,7 @@ def _p(value: float | None) -> str:
 def _limits(report: Report) -> Table:
     table = Table("limit", "verdict", "closest", title="Policy", title_justify="left", box=None, pad_edge=False)
     for one in report.limits:
-        table.add_row(one.limit, one.verdict, one.detail)
+        table.add_row(Text(one.limit), one.verdict, Text(one.detail))
     return table
 
 

@@ -1,6 +1,6 @@
 """The verdict in sentences: what was asked, what was found, how sure that is, and what to do next."""
 
-from unseen.renderers.words import STATES, between, find, headline_fpr, percent, plain, recommended
+from unseen.renderers.words import STATES, between, estimates_of, find, headline_fpr, percent, plain, quoted
 from unseen.report import INCONCLUSIVE, LEAK, NO_LEAK_FOUND, Report
 
 REMEDIES = (
@@ -18,10 +18,17 @@ NEXT = {
 
 def sentences(report: Report) -> list[str]:
     """Return the verdict's sentences, first the state."""
-    lines = [f"{STATES[report.state]}: {claim(report)}"]
+    lines = [f"{title(report)}: {claim(report)}"]
     lines += [f"Because: {reason}" for reason in report.reasons]
     lines += numbers(report)
     return lines
+
+
+def title(report: Report) -> str:
+    """Return the state in capitals; with a policy, what it decided: within it a model may still leak."""
+    if report.limits and report.state in {LEAK, NO_LEAK_FOUND}:
+        return "OVER POLICY" if report.state == LEAK else "WITHIN POLICY"
+    return STATES[report.state]
 
 
 def claim(report: Report) -> str:
@@ -38,14 +45,16 @@ def claim(report: Report) -> str:
 
 
 def numbers(report: Report) -> list[str]:
-    """Return the numbers that matter, from the recommended attack, each with its interval."""
-    known, fpr = recommended(report), headline_fpr(report)
+    """Return the numbers that matter, each with its interval, from the attack that `quoted` names."""
+    name, fpr = quoted(report), headline_fpr(report)
+    known = estimates_of(report, name)
     area, rate = find(known, "auc"), find(known, "tpr", fpr)
     prior = report.context.prior or 0.01
     value = find(known, "ppv", fpr, prior)
     lines = []
     if area is not None:
-        lines.append(f"AUC of the recommended attack ({report.recommended}): {plain(area)}; 0.5 is a coin toss.")
+        which = "recommended attack" if name == report.recommended else "attack that found most"
+        lines.append(f"AUC of the {which} ({name}): {plain(area)}; 0.5 is a coin toss.")
     if rate is not None and fpr is not None:
         lines.append(
             f"Calling {percent(fpr)} of non-members members by mistake, it recognises {between(rate)} of the members "

@@ -57,8 +57,9 @@ def find(
 
 
 def headline_fpr(report: Report) -> float | None:
-    """Return the lowest rate at which the recommended attack calls somebody a member, or None."""
-    rates = [one.fpr for one in recommended(report) if one.quantity == "tpr" and one.fpr is not None and calls(one)]
+    """Return the lowest rate at which the quoted attack calls somebody a member, or None."""
+    known = estimates_of(report, quoted(report))
+    rates = [one.fpr for one in known if one.quantity == "tpr" and one.fpr is not None and calls(one)]
     return min(rates, default=None)
 
 
@@ -67,6 +68,14 @@ def calls(one: Estimate) -> bool:
     return one.counts["true_positives"] + one.counts["false_positives"] > 0
 
 
-def recommended(report: Report) -> list[Estimate]:
-    """Return the estimates of the recommended attack."""
-    return next((one.estimates for one in report.attacks if one.name == report.recommended), [])
+def quoted(report: Report) -> str:
+    """Return the attack whose numbers the verdict gives: the recommended one, unless only others found the leak."""
+    found = [one for one in report.attacks if one.state == LEAK]
+    if not found or report.recommended in {one.name for one in found}:
+        return report.recommended
+    return min(found, key=lambda one: min(e.adjusted_p for e in one.estimates if e.adjusted_p is not None)).name
+
+
+def estimates_of(report: Report, name: str) -> list[Estimate]:
+    """Return the estimates of an attack; none where it was not measured."""
+    return next((one.estimates for one in report.attacks if one.name == name), [])

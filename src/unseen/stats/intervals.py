@@ -3,11 +3,13 @@
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincinv, ndtri
+from scipy.special import betaincinv, stdtrit
 from scipy.stats import rankdata
 
 from unseen.estimate import Interval
 from unseen.signal import Bools, Floats
+
+FEWEST_FOR_DELONG = 10  # units on the smaller side; below, bounds on disjoint pairs
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
@@ -51,8 +53,9 @@ def auc_interval(scores: Floats, member: Bools, confidence: float = 0.95) -> tup
     value, variance = delong_variance(scores, member)
     pairs = int(min(member.sum(), (~member).sum()))
     tail = (1 - confidence) / 2
-    if variance > 0 and 0 < value < 1:
-        centre, half = _logit(value), -ndtri(tail) * np.sqrt(variance) / (value * (1 - value))
+    if variance > 0 and 0 < value < 1 and pairs >= FEWEST_FOR_DELONG:
+        reach = float(stdtrit(pairs - 1, 1 - tail))  # Student's t for the smaller side: DeLong is optimistic there
+        centre, half = _logit(value), reach * np.sqrt(variance) / (value * (1 - value))
         return Interval(value, _expit(centre - half), _expit(centre + half)), "DeLong, logit scale"
     if value in {0.0, 1.0}:
         edge = float(tail ** (1 / pairs))

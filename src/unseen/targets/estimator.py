@@ -66,7 +66,7 @@ class EstimatorTarget:
         if wanted is not None and got is not None and _named_as(self.model, list(wanted)) != _named_as(self.model, got):
             raise DataError(explain_columns([str(name) for name in wanted], got, "the model", "the table"))
         width = getattr(self.model, "n_features_in_", None)
-        if width is not None and features.shape[1] != width:
+        if width and features.shape[1] != width:  # CatBoost forgets its width when it is unpickled, and says 0
             raise DataError(f"the model was fitted on {width} columns, the table has {features.shape[1]}.")
 
     def answer(self, features: Any) -> Answers:
@@ -181,7 +181,7 @@ def _source(kind: type) -> str:
 def _ask(model: Any, method: str, features: Any, **keywords: Any) -> Any:
     try:
         return getattr(model, method)(features, **keywords)
-    except Exception as error:  # noqa: BLE001 - whatever a user's model raises
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's model raises
         raise TargetFailed(
             f"the model raised {type(error).__name__} in {method} on {count_rows(features)} records; its message is "
             "withheld because it may quote them: call it on the same table to see it."

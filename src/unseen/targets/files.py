@@ -50,18 +50,29 @@ def load_model(path: Path, trusted_types: Sequence[str] = (), *, trust: bool = F
         raise ModelError(f"{path.name} could not be loaded ({type(error).__name__}).") from None
 
 
-def _load_skops(path: Path, trusted_types: Sequence[str]) -> Any:
+def unknown_types(path: Path, trusted_types: Sequence[str] = ()) -> list[str]:
+    """Return the types in a skops file that neither skops, nor we, nor `trusted_types` know; nothing is loaded."""
     try:
-        trusted = LEARNED_STATE.union(trusted_types)
-        unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - trusted)
-        if not unknown:
-            return skops.io.load(path, trusted=sorted(trusted))
+        found = skops.io.get_untrusted_types(file=path)
     except Exception as error:  # noqa: BLE001 - loaders raise anything on a damaged file
+        raise _unreadable(path, error) from None
+    return sorted(set(found) - LEARNED_STATE.union(trusted_types))
+
+
+def _load_skops(path: Path, trusted_types: Sequence[str]) -> Any:
+    if unknown := unknown_types(path, trusted_types):
         raise ModelError(
-            f"{path.name} could not be read as a skops file ({type(error).__name__}): it is truncated, of another "
-            "type, or written by other library versions."
-        ) from None
-    raise ModelError(
-        f"{path.name} holds types that skops does not know: {unknown}; if you trust them, list them under "
-        "target.trusted_types."
+            f"{path.name} holds types that skops does not know: {unknown}; if you trust them, list them under "
+            "target.trusted_types."
+        )
+    try:
+        return skops.io.load(path, trusted=sorted(LEARNED_STATE.union(trusted_types)))
+    except Exception as error:  # noqa: BLE001 - the same
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> ModelError:
+    return ModelError(
+        f"{path.name} could not be read as a skops file ({type(error).__name__}): it is truncated, of another type, or "
+        "written by other library versions."
     )

@@ -34,7 +34,7 @@ class FunctionTarget:
         """Ask the function once for all records."""
         try:
             answer = self._ask(features)
-        except Exception as error:  # noqa: BLE001 - whatever a user's model raises
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's function raises
             raise TargetFailed(
                 f"the function raised {type(error).__name__} on {count_rows(features)} records; its message is "
                 "withheld because it may quote them."
