@@ -16,9 +16,7 @@ def shares(shift, members, non_members, fpr, ties):
         scores = np.concatenate([rng.normal(shift, 1, members), rng.normal(size=non_members)])
         if ties:
             scores = np.floor(4 * scores) / 4
-            threshold = (
-                np.ceil(4 * norm.isf(fpr)) / 4 - 0.25
-            )  # the lowest with a rate of at most fpr
+            threshold = np.ceil(4 * norm.isf(fpr)) / 4 - 0.25  # the lowest with a rate of at most fpr
             truth = norm.sf(threshold + 0.25 - shift)
         low, high = tpr_tolerance(scores, np.arange(scores.size) < members, fpr, 0.9)
         wrong += (low > truth, high < truth)
