@@ -345,3 +345,28 @@ def test_a_model_that_cannot_be_cloned_says_so():
 
     with pytest.raises(ModelError, match="cannot be cloned for retraining"):
         EstimatorTarget(Odd()).refit(np.zeros((8, 2)), np.zeros(8), 0)
+
+
+def test_a_function_that_was_edited_is_another_model():
+    def neighbours(weights):
+        return EstimatorTarget(KNeighborsClassifier(weights=weights).fit(np.eye(4), [0, 1, 0, 1])).fingerprint()
+
+    def power(k):
+        return lambda distance: 1 / (distance + 1) ** k
+
+    assert neighbours(lambda distance: 1 / (distance + 1) ** 2) != neighbours(lambda distance: 1 / (distance + 1) ** 3)
+    assert neighbours(power(2)) == neighbours(power(2)) != neighbours(power(3))
+
+
+def test_a_booster_at_the_end_of_a_pipeline_is_asked_for_its_log_odds():
+    xgboost = pytest.importorskip("xgboost")
+    table = np.random.default_rng(0).normal(size=(300, 3))
+    label = (table[:, 0] > 0).astype(int)
+    model = make_pipeline(StandardScaler(), xgboost.XGBClassifier(n_estimators=200, min_child_weight=0)).fit(
+        table, label
+    )
+    alone = xgboost.XGBClassifier(n_estimators=200, min_child_weight=0).fit(
+        StandardScaler().fit_transform(table), label
+    )
+    apart = EstimatorTarget(alone).answer(StandardScaler().fit_transform(table)).log_probs
+    assert np.allclose(EstimatorTarget(model).answer(table).log_probs, apart)

@@ -1,6 +1,7 @@
 """A fitted classifier with scikit-learn's interface: scikit-learn, pipelines, XGBoost, LightGBM, CatBoost."""
 
 import inspect
+import marshal
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -104,7 +105,7 @@ class EstimatorTarget:
         return decision if (decision.argmax(axis=1) == predicted).mean() > 1 - MOST_DISAGREEING else None
 
     def _raw_scores(self, features: Any) -> Array | None:
-        keyword = RAW_SCORES.get(type(self.model).__module__.split(".")[0])
+        keyword = RAW_SCORES.get(type(_last(self.model)).__module__.split(".")[0])
         if keyword:
             return np.asarray(_ask(self.model, "predict", features, **keyword))
         if hasattr(self.model, "decision_function"):
@@ -133,15 +134,36 @@ class EstimatorTarget:
         return EstimatorTarget(model)
 
     def fingerprint(self) -> str:
-        """Return a digest of the unfitted estimator, the source of its class, and its library's version."""
-        kind = type(self.model)
-        package = kind.__module__.split(".")[0]
-        try:
-            library = version("scikit-learn" if package == "sklearn" else package)
-        except PackageNotFoundError:
-            library = _source(kind)
-        parts = [kind.__module__, kind.__qualname__, library, version("scikit-learn"), version("numpy")]
-        return blake2b("\n".join([*parts, _settings(self.model)]).encode(), digest_size=16).hexdigest()
+        """Return a digest of the unfitted estimator: settings, library versions, and code that is no library's."""
+        unfitted = _unfitted(self.model)
+        parts = [_settings(unfitted), version("numpy")]
+        for name, value in sorted({"": unfitted, **unfitted.get_params()}.items()):
+            parts += [name, type(value).__module__, type(value).__qualname__, _code(value)]
+        return blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def _last(model: Any) -> Any:
+    """Return the estimator at the end of a pipeline, which passes keywords of `predict` on to it."""
+    while hasattr(model, "steps"):
+        model = model.steps[-1][1]
+    return model
+
+
+def _code(value: Any) -> str:
+    """Return what a setting would run: a function's code and closure, else its class's version or source."""
+    code = getattr(value, "__code__", None)
+    if code is not None:
+        held = [repr(cell.cell_contents) for cell in getattr(value, "__closure__", None) or ()]
+        own = blake2b(marshal.dumps(code), digest_size=16).hexdigest()
+        return f"{own} {getattr(value, '__defaults__', '')!r} {held}"
+    kind = value if isinstance(value, type) else type(value)
+    package = kind.__module__.split(".")[0]
+    if package == "builtins":
+        return ""
+    try:
+        return version("scikit-learn" if package == "sklearn" else package)
+    except PackageNotFoundError:
+        return _source(kind)
 
 
 def _named_as(model: Any, names: list[Any]) -> list[str]:
@@ -151,14 +173,13 @@ def _named_as(model: Any, names: list[Any]) -> list[str]:
     return [str(name) for name in names]
 
 
-def _settings(model: Any) -> str:
-    """Return a digest of an unfitted clone; where it cannot be pickled, of its settings, functions by their code."""
-    unfitted = _unfitted(model)
+def _settings(unfitted: Any) -> str:
+    """Return a digest of an unfitted estimator; where it cannot be pickled, of its settings by their text."""
     try:
         return str(joblib.hash(unfitted))
     except Exception:  # noqa: BLE001 - whatever a setting raises when it is pickled
         settings = sorted(unfitted.get_params().items())
-        return repr([(name, getattr(getattr(value, "__code__", None), "co_code", value)) for name, value in settings])
+        return repr([(name, "" if hasattr(value, "__code__") else repr(value)) for name, value in settings])
 
 
 def _unfitted(model: Any) -> Any:
