@@ -1,5 +1,6 @@
 """The demonstration: a model that people really train, on census records that ship with the package."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +74,6 @@ def train(members: pl.DataFrame) -> Pipeline:
 
 
 def _parquet(table: pl.DataFrame) -> bytes:
-    import io
-
     buffer = io.BytesIO()
     table.write_parquet(buffer)
     return buffer.getvalue()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from unseen.disk import write_whole
+from unseen.disk import PART, write_whole
 from unseen.errors import FolderError
 
 CLAIM = "run.json"
@@ -31,9 +31,13 @@ def claim(folder: Path | None, data: str, model: str, seed: int) -> None:
         if _read(path) != wanted:
             raise FolderError(f"{folder} holds another run (other data, model or seed); name another folder.")
         return
-    if folder.exists() and (not folder.is_dir() or any(child.name != PLAN for child in folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(map(_foreign, folder.iterdir()))):
         raise FolderError(f"{folder} exists and holds something that is not a run; name an empty or a new folder.")
     write_whole(path, msgspec.json.encode(wanted))
+
+
+def _foreign(child: Path) -> bool:
+    return child.name != PLAN and not child.name.startswith(PART)
 
 
 def _read(path: Path) -> Claim | None:
