@@ -1,5 +1,6 @@
 """A plan proposed by looking at files: what `unseen init` writes."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -144,9 +145,9 @@ def _template() -> Any:
 
 def _toml(value: str | Sequence[str]) -> str:
     """Return a string or a list of strings as TOML."""
-    import json  # a JSON string is a TOML basic string
-
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)  # a JSON string is a TOML basic string
+    return f"[{', '.join(map(_toml, value))}]"
 
 
 def write_new(path: Path, text: str) -> None:

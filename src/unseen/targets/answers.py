@@ -1,7 +1,7 @@
 """What a model returned, checked before anything is measured on it."""
 
 import numpy as np
-from scipy.special import log_expit, log_softmax
+from scipy.special import log_softmax
 
 from unseen.errors import ModelError
 from unseen.signal import Array, Floats
@@ -60,12 +60,3 @@ def _as_array(answer: object) -> Array:
         return np.asarray(answer)
     except ValueError:
         raise ModelError("the model gave answers of different lengths for different records.") from None
-
-
-def sigmoid_log_probs(score: Floats) -> Floats:
-    """Return log probabilities `(records, 2)` of a two-class model from the second class's log odds.
-
-    >>> sigmoid_log_probs(np.array([0.0])).round(3)
-    array([[-0.693, -0.693]])
-    """
-    return np.column_stack([log_expit(-score), log_expit(score)])
