@@ -290,6 +290,7 @@ def test_a_wrong_option_is_refused_in_one_sentence(options, says):
 
 def test_no_content_of_the_table_is_told():
     ids = np.array([f"{SECRET}{i}" for i in range(N)])
-    outcome = unseen.audit_table(WIDE | {"id": ids, "note": np.full(N, SECRET)})
+    nobody = unseen.Policy(name_ids=0)
+    outcome = unseen.audit_table(WIDE | {"id": ids, "note": np.full(N, SECRET)}, policy=nobody)
     assert SECRET not in to_json(outcome.report).decode() + str(outcome) + repr(outcome) + outcome._repr_html_()
     assert outcome.records["id"].to_list()[0].startswith(SECRET)

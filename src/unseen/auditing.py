@@ -10,14 +10,20 @@ from typing import Any
 import numpy as np
 
 from unseen.attack import Attack
+from unseen.case import Case
+from unseen.curves import best_of_each_row, exposure, roc_curves
 from unseen.errors import ModelError, PlanError, TargetFailed
 from unseen.estimating import Questions
+from unseen.factor import Factor
+from unseen.features.rows import take_rows
+from unseen.gate import Gate
 from unseen.judgement import Judgement, judge
+from unseen.manifest import Manifest
 from unseen.measuring import Measured, measure, robustness
 from unseen.options import Options
 from unseen.outcome import Outcome
 from unseen.policy import Context, Policy
-from unseen.pool import Pool, assemble, repeated, shared_content
+from unseen.pool import Pool, assemble
 from unseen.provenance import digest, provenance
 from unseen.records import Records, as_records
 from unseen.reference import ReferenceTask
@@ -27,12 +33,15 @@ from unseen.references.processes import Processes
 from unseen.references.store import ReferenceStore
 from unseen.report import Provenance, ReferenceFacts, Report, TargetFacts
 from unseen.runs import claim
+from unseen.sensitive import check_declared, suggest
 from unseen.signal import Floats, Signals
 from unseen.slicing import CLASS, Slice, by_loss_decile, by_value
 from unseen.target import Answers, Target
+from unseen.targets.capacity import count_parameters
 from unseen.targets.estimator import EstimatorTarget
 from unseen.targets.function import FunctionTarget
 from unseen.trial import Trial
+from unseen.weighing import weigh
 
 MOST_INCLUDED = 0.9  # of the pool in one reference, so that a record has references that never saw it
 
@@ -49,10 +58,13 @@ def audit(  # noqa: PLR0913, PLR0917 - the one call that everybody makes
     *,
     classes: Sequence[Any] | None = None,
     attacks: Sequence[str | Attack] | None = None,
+    gates: Sequence[Gate] = (),
+    factors: Sequence[Factor] = (),
     slices: Sequence[str] = (),
     rule: str = "mean",
     copies: int = 12,
     training_size: int | None = None,
+    manifest: Manifest | None = None,
     fprs: Sequence[float] | None = None,
     workers: int | None = None,
     folder: str | Path | None = None,
@@ -63,9 +75,11 @@ def audit(  # noqa: PLR0913, PLR0917 - the one call that everybody makes
     not the record is to be protected, groups); `population` holds further known non-members. `model` has scikit-learn's
     interface, or is a function from features to probabilities, with its `classes`. `references` models like it are
     retrained on random subsets, in `workers` processes; a function cannot be, and takes references=0. `attacks` are
-    names of the catalogue, or `Attack` records of your own; all by default. `slices` names feature columns, `rule`
-    ("mean" or "max") combines a person's records, `copies` is the number of perturbed copies a record for
-    `noise-robustness`, `training_size` the size of the target's training set where it is not the number of members.
+    names of the catalogue, or `Attack` records of your own; all by default. `gates` and
+    `factors` are `Gate` and `Factor` records of your own, beside those of the catalogues. `slices` names feature
+    columns, `rule` ("mean" or "max") combines a person's records, `copies` is the number of perturbed copies a record for
+    `noise-robustness`, `training_size` the size of the target's training set where it is not the number of members,
+    `manifest` the ids or digests of what it was really trained on.
     With a `folder`, finished references are kept there, and a later run with the same data, estimator and seed uses
     them.
 
@@ -83,10 +97,13 @@ def audit(  # noqa: PLR0913, PLR0917 - the one call that everybody makes
         references=references,
         seed=seed,
         attacks=attacks,
+        gates=gates,
+        factors=factors,
         slices=slices,
         rule=rule,
         copies=copies,
         training_size=training_size,
+        manifest=manifest,
         policy=policy or Policy(),
         context=context or Context(),
         questions=Questions() if fprs is None else Questions(fprs=tuple(fprs)),
@@ -117,6 +134,7 @@ def audit_records(
 ) -> Outcome:
     """Audit `target` on records: everything that `audit` does."""
     started, attacks = datetime.now(UTC), options.chosen()
+    check_declared(members.features, options.context.sensitive)
     for part in (members, non_members, population):
         if part is not None and isinstance(target, EstimatorTarget):
             target.check_columns(part.features)
@@ -142,17 +160,39 @@ def audit_records(
         slices = [*slices, *by_loss_decile(signals["loss"], pool.trial)]
     facts = reference_facts(references, rate, identical=same_as_target(signals))
     judgement = judge(signals, pool.trial, attacks, slices, options, facts, unanswered)
+    case = Case(
+        trial=pool.trial,
+        signals=signals,
+        attacks=attacks,
+        results=judgement.attacks,
+        scores=judgement.scores,
+        p_values=judgement.p_values,
+        recommended=judgement.recommended,
+        target=target_facts(target, measured, pool.trial, queries),
+        references=facts,
+        policy=options.policy,
+        context=options.context,
+        fprs=options.asked.fprs,
+        seed=options.seed,
+        features=take_rows(pool.features, pool.audited),
+        label_index=pool.label_index[pool.audited],
+        log_probs=None if answers.log_probs is None else answers.log_probs[pool.audited],
+        training_size=options.training_size or pool.copies["members"],
+        parameters=count_parameters(target.model) if isinstance(target, EstimatorTarget) else None,
+        copies=pool.copies,
+        manifest=None if options.manifest is None else options.manifest.count(members, non_members),
+    )
     report = make_report(
+        case,
         judgement,
-        pool.trial,
         options,
-        target_facts(target, measured, pool.trial, queries),
-        facts,
         pool.population.size,
         pool_notes(pool, references, rate, options),
         provenance(options.seed, data, model, options.described, started),
     )
-    return Outcome(report, pool.trial, judgement.scores, judgement.p_values)
+    return Outcome(
+        report, pool.trial, judgement.scores, judgement.p_values, reused=references.reused, damaged=references.damaged
+    )
 
 
 def _rounded(answers: Answers) -> list[Floats]:
@@ -165,7 +205,7 @@ def train_references(target: Target, recipe: str, pool: Pool, options: Options) 
     """Return the references of this audit and the rate of their coins; none where the target cannot be retrained."""
     if options.references == 0 or not isinstance(target, EstimatorTarget):
         return Gathered(None, None, np.zeros((0, len(pool)), dtype=bool), 0, 0, 0, {}), None
-    size = options.training_size or int(record_members(pool.trial).sum())
+    size = options.training_size or pool.copies["members"]
     rate = min(size / len(pool), MOST_INCLUDED)
     inclusion = draw_inclusion(options.seed, options.references, pool.units, rate)[:, pool.unit_of]
     task = ReferenceTask(
@@ -226,8 +266,6 @@ def reference_facts(references: Gathered, rate: float | None, *, identical: bool
     return ReferenceFacts(
         asked=references.asked,
         finished=references.finished,
-        reused=references.reused,
-        damaged=references.damaged,
         failures=references.failures,
         inclusion_rate=rate,
         identical=identical,
@@ -237,14 +275,6 @@ def reference_facts(references: Gathered, rate: float | None, *, identical: bool
 def pool_notes(pool: Pool, references: Gathered, rate: float | None, options: Options) -> list[str]:
     """Return what a reader should know about the data and the references before believing a number."""
     notes = []
-    inside, outside = shared_content(pool)
-    if inside:
-        notes.append(
-            f"members that equal a non-member in every column: {inside}; non-members that equal a member: {outside}. "
-            "They blur the split and hide leaks."
-        )
-    if copies := repeated(pool):
-        notes.append(f"records that repeat another of their side in every column, and are not counted again: {copies}.")
     if rate == MOST_INCLUDED:
         notes.append(
             f"references are trained on {rate:.0%} of the pool, less than the target was: hand in a population, "
@@ -253,27 +283,22 @@ def pool_notes(pool: Pool, references: Gathered, rate: float | None, options: Op
     if references.failures:
         failed = ", ".join(f"{count} x {name}" for name, count in references.failures.items())
         notes.append(f"{sum(references.failures.values())} of {references.asked} references failed ({failed}).")
-    if references.damaged:
-        notes.append(f"{references.damaged} kept references were damaged on disk and trained again.")
     if options.references == 0:
         notes.append("no references were trained: the stronger attacks did not run.")
     return notes
 
 
-def make_report(  # noqa: PLR0913, PLR0917 - one field each
-    judgement: Judgement,
-    trial: Trial,
-    options: Options,
-    target: TargetFacts,
-    references: ReferenceFacts,
-    population: int,
-    notes: list[str],
-    origin: Provenance,
+def make_report(
+    case: Case, judgement: Judgement, options: Options, population: int, notes: list[str], origin: Provenance
 ) -> Report:
-    """Return the report: judgement, conditions and provenance in one value."""
+    """Return the report: judgement, gates, factors, conditions and provenance in one value."""
+    trial = case.trial
+    weighed = weigh(case, judgement, options.gates, options.factors)
+    drawn = best_of_each_row(case.attacks, case.scores, case.recommended)
+    exposed = case.p_values.get(case.recommended)
     return Report(
-        state=judgement.state,
-        reasons=judgement.reasons,
+        state=weighed.state,
+        reasons=weighed.reasons,
         recommended=judgement.recommended,
         unit=trial.unit,
         rule=trial.rule if trial.unit == "person" else "",
@@ -281,11 +306,18 @@ def make_report(  # noqa: PLR0913, PLR0917 - one field each
         non_members=trial.non_members,
         population=population,
         family=judgement.family,
-        target=target,
-        references=references,
+        target=case.target,
+        references=case.references,
         attacks=judgement.attacks,
         slices=judgement.slices,
         limits=judgement.limits,
+        gates=weighed.gates,
+        factors=weighed.factors,
+        evidence=weighed.evidence,
+        risk=weighed.risk,
+        sensitive=suggest(case.features, case.context.sensitive),
+        curves=roc_curves(drawn, case.scores, trial.member),
+        exposure=None if exposed is None else exposure(case.recommended, exposed, trial, options.policy),
         notes=notes,
         policy=options.policy,
         context=options.context,

@@ -10,6 +10,9 @@ from unseen.attack import Attack
 from unseen.attacks import catalogue
 from unseen.errors import PlanError, did_you_mean
 from unseen.estimating import Questions
+from unseen.factor import Factor
+from unseen.gate import Gate
+from unseen.manifest import Manifest
 from unseen.policy import Context, Policy
 from unseen.reference import Engine
 from unseen.references.processes import Processes
@@ -30,10 +33,13 @@ class Options:
     seed: int = 0
     attacks: Sequence[str | Attack] | None = None
     skip: Sequence[str] = ()
+    gates: Sequence[Gate] = ()
+    factors: Sequence[Factor] = ()
     slices: Sequence[str] = ()
     rule: str = "mean"
     copies: int = 12
     training_size: int | None = None
+    manifest: Manifest | None = None
     policy: Policy = field(default_factory=Policy)
     context: Context = field(default_factory=Context)
     questions: Questions = field(default_factory=Questions)

@@ -22,12 +22,18 @@ from unseen.trial import Trial
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished audit: `report` is the value to print and keep; `records` the table of units, for its owner alone."""
+    """A finished audit: `report` is the value to print and keep; `records` the table of units, for its owner alone.
+
+    `reused` references were kept from an earlier run of the same, `damaged` ones were trained again; neither changes
+    the report.
+    """
 
     report: Report
     trial: Trial = field(repr=False)
     _scores: Mapping[str, Floats] = field(repr=False)
     _p_values: Mapping[str, Floats] = field(repr=False)
+    reused: int = field(default=0, repr=False)
+    damaged: int = field(default=0, repr=False)
 
     @property
     def state(self) -> str:

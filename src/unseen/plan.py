@@ -22,7 +22,10 @@ class TargetPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
 
 class DataPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`[data]`: the tables of members, non-members and, if any, the population, and the names of their columns."""
+    """`[data]`: the tables of members, non-members and, if any, the population, and the names of their columns.
+
+    `manifest` is a file that lists what the model was trained on: ids, or the hash list of `unseen manifest`.
+    """
 
     members: str
     non_members: str
@@ -33,6 +36,7 @@ class DataPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     drop: tuple[str, ...] = ()
     rule: str = "mean"
     training_size: int | None = None
+    manifest: str | None = None
 
 
 class AnswersPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

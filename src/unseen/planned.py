@@ -1,6 +1,7 @@
 """From a plan on disk to an audit: files become records, settings become options."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from unseen.disk import write_whole
 from unseen.errors import DataError, MissingExtra, PlanError, did_you_mean
 from unseen.estimating import Questions
 from unseen.features.files import read_table
+from unseen.manifest import read_manifest
 from unseen.options import Options, Progress, quiet
 from unseen.outcome import Outcome
 from unseen.plan import DataPlan, Plan, TargetPlan, read_plan
@@ -86,6 +88,8 @@ def _run(plan: Plan, home: Path, options: Options, *, trust: bool) -> Outcome:
     population = None
     if plan.data.population is not None:
         population = read_records(home / plan.data.population, "data.population", plan.data, frame)
+    if plan.data.manifest is not None:
+        options = replace(options, manifest=read_manifest(home / plan.data.manifest, plan.data.id))
     return audit_records(as_target(model), members, non_members, population, options)
 
 

@@ -1,12 +1,15 @@
 """The pool: all records of an audit in one order that knows nothing of membership, and the trial over them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from unseen.copies import count_copies, crossing
 from unseen.errors import DataError
 from unseen.features.digest import row_digests
+from unseen.features.near import near_copies
 from unseen.features.rows import concatenate, count_rows, take_rows
 from unseen.records import Records
 from unseen.signal import Array, Ints
@@ -20,6 +23,7 @@ class Pool:
     `audited (records,)` gives the place in the pool of each audited record, in canonical order too,
     `given (records,)` its place among members and then non-members as they were handed in, and
     `population (others,)` those of the population. `unit_of (pool,)` numbers the unit, person or record, of each.
+    Records with a copy, exact or near, on the other side are in the pool and not audited; `copies` counts them.
     """
 
     features: Any = field(repr=False)
@@ -31,6 +35,7 @@ class Pool:
     given: Ints = field(repr=False)
     population: Ints = field(repr=False)
     trial: Trial
+    copies: Mapping[str, int]
 
     def __len__(self) -> int:
         return count_rows(self.features)
@@ -58,14 +63,15 @@ def assemble(members: Records, non_members: Records, population: Records | None,
         if np.unique(index[side == number]).size < 2:
             raise DataError(f"all {name} have one label: an audit needs records of two classes on either side.")
     digests = row_digests(features, labels)
-    if groups is None and any(part.ids is None for part in parts[:2]):
-        _check_contents(side, digests)
+    cluster = near_copies(features, digests)
+    leaves = crossing(cluster, side)
+    _check_enough_left(leaves, side)
     order = np.lexsort((ids, digests))
     place = np.argsort(order)
-    unit_of = np.unique(digests if groups is None else groups, return_inverse=True)[1]
-    audited = np.sort(place[side < 2])
+    unit_of = np.unique(cluster if groups is None else groups, return_inverse=True)[1]
+    audited = np.sort(place[(side < 2) & ~leaves])
     rows = order[audited]
-    trial = _trial(side[rows] == 0, ids[rows], None if groups is None else groups[rows], digests[rows], rule)
+    trial = _trial(side[rows] == 0, ids[rows], None if groups is None else groups[rows], cluster[rows], rule)
     return Pool(
         features=take_rows(features, order),
         labels=labels[order],
@@ -74,8 +80,9 @@ def assemble(members: Records, non_members: Records, population: Records | None,
         unit_of=_by_content(unit_of[order]),
         audited=audited,
         given=rows,
-        population=place[side == 2],
+        population=place[(side == 2) & ~leaves],
         trial=trial,
+        copies=count_copies(digests, cluster, side),
     )
 
 
@@ -90,23 +97,6 @@ def label_indexes(labels: Array, classes: Array) -> Ints:
             f"classes of type {classes.dtype}, the labels are of type {labels.dtype})."
         )
     return found
-
-
-def shared_content(pool: Pool) -> tuple[int, int]:
-    """Return how many members equal a non-member to the last value, and how many non-members equal a member."""
-    member = _record_member(pool.trial)
-    digests = pool.digests[pool.audited]
-    both = np.isin(digests, np.intersect1d(digests[member], digests[~member]))
-    return int((both & member).sum()), int((both & ~member).sum())
-
-
-def repeated(pool: Pool) -> int:
-    """Return how many audited records repeat another of their side to the last value, and so are not counted again."""
-    return 0 if pool.trial.unit == "person" else int(pool.audited.size - pool.trial.member.size)
-
-
-def _record_member(trial: Trial) -> Array:
-    return trial.member if trial.unit_of is None else trial.member[trial.unit_of]
 
 
 def _by_content(unit_of: Ints) -> Ints:
@@ -144,23 +134,22 @@ def _check_apart(side: Ints, keys: Array | None, names: list[str], what: str) ->
                 raise DataError(f"{names[a]} and {names[b]} overlap; {what} that stand in both: {shared}.")
 
 
-def _check_contents(side: Ints, digests: Ints) -> None:
-    members, non_members = digests[side == 0], digests[side == 1]
-    shared = int(np.isin(non_members, members).sum())
-    if 2 * shared > min(members.size, non_members.size):
-        raise DataError(
-            f"members and non_members overlap: {shared} of {non_members.size} non-members equal a member in every "
-            "column and the label."
-        )
+def _check_enough_left(leaves: Array, side: Ints) -> None:
+    for number, name in enumerate(("members", "non_members")):
+        own = leaves[side == number]
+        if 2 * int(own.sum()) > own.size:
+            raise DataError(
+                f"members and non_members overlap: {int(own.sum())} of {own.size} {name} have a copy on the other side "
+                "(equal, or all but equal, in every column and the label); split anew, copies together."
+            )
 
 
-def _trial(member: Array, ids: Array, groups: Array | None, digests: Array, rule: str) -> Trial:
+def _trial(member: Array, ids: Array, groups: Array | None, cluster: Array, rule: str) -> Trial:
     if groups is not None:
         persons, first, unit_of = np.unique(groups, return_index=True, return_inverse=True)
         return Trial(member[first], persons, "person", unit_of, rule)
-    content = np.stack([digests, member.astype(np.uint64)], axis=1)
-    _, first, unit_of = np.unique(content, axis=0, return_index=True, return_inverse=True)
+    _, first, unit_of = np.unique(cluster, return_index=True, return_inverse=True)
     if first.size == ids.size:
         return Trial(member, ids, rule=rule)
-    unit_of = unit_of.reshape(-1)  # copies of one record on one side are one unit: they say nothing twice
+    # copies of one record on one side, exact and near, are one unit: they say nothing twice
     return Trial(member[first], ids[first], "record", unit_of, "mean")

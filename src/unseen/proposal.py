@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from unseen.disk import write_whole
 from unseen.errors import DataError, FolderError, did_you_mean
 from unseen.features.files import present, read_table
+from unseen.sensitive import suggest
 from unseen.targets.files import load_model, unknown_types
 
 ID_NAMES = ("id", "record_id", "row_id", "uuid")
@@ -61,6 +62,7 @@ def propose(  # noqa: PLR0913 - one file or column each
         repeats=_may_be_persons(_unknown_to(fitted, columns, keep), tables[0], keep),
         unknown=unknown_types(model) if model.suffix.lower() == ".skops" else [],
         columns=_sliceable(tables[0], keep),
+        sensitive=_sensitive(tables[0], {*keep, *_unknown_to(fitted, columns, keep)}),
         lowest=_lowest_rate(tables[1].height),
     )
 
@@ -119,6 +121,12 @@ def _sliceable(table: pl.DataFrame, keep: set[str | None]) -> list[str]:
         and table[name].dtype in {pl.String, pl.Boolean, pl.Categorical}
         and table[name].n_unique() <= 8
     ][:4]
+
+
+def _sensitive(table: pl.DataFrame, keep: set[str | None]) -> list[str]:
+    """Return the feature columns that look sensitive by their names or values."""
+    features = table.select([name for name in table.columns if name not in keep])
+    return [one.column for one in suggest(features)]
 
 
 def _lowest_rate(non_members: int) -> float | None:

@@ -11,6 +11,7 @@ from unseen.access import Access
 from unseen.answers import ANSWERS, PER_CLASS, PER_RECORD, as_arrays
 from unseen.attack import Attack
 from unseen.auditing import make_report
+from unseen.case import Case
 from unseen.errors import DataError, ModelError, did_you_mean
 from unseen.estimating import Questions
 from unseen.judgement import judge
@@ -106,7 +107,7 @@ def audit_answers(
         slices += by_loss_decile(signals["loss"], trial)
     attacks += [SCORE] if "score" in signals else []
     references = signals["ref_member"].shape[0] if "ref_member" in signals else 0
-    facts = ReferenceFacts(references, references, 0, 0, {}, None)
+    facts = ReferenceFacts(references, references, {}, None)
     data = digest(*(arrays[name] for name in sorted(arrays) if arrays[name].dtype.kind != "O"))
     judgement = judge(signals, trial, attacks, slices, options, facts)
     claim(options.folder, data, "table", options.seed)
@@ -121,7 +122,23 @@ def audit_answers(
         queries=order.size,
     )
     origin = provenance(options.seed, data, "table", options.described, started)
-    report = make_report(judgement, trial, options, target, facts, 0, [], origin)
+    case = Case(
+        trial=trial,
+        signals=signals,
+        attacks=attacks,
+        results=judgement.attacks,
+        scores=judgement.scores,
+        p_values=judgement.p_values,
+        recommended=judgement.recommended,
+        target=target,
+        references=facts,
+        policy=options.policy,
+        context=options.context,
+        fprs=options.asked.fprs,
+        seed=options.seed,
+        label_index=signals.get("label"),
+    )
+    report = make_report(case, judgement, options, 0, [], origin)
     return Outcome(report, trial, judgement.scores, judgement.p_values)
 
 

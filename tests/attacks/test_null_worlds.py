@@ -33,7 +33,7 @@ def judged(world, references):
     trial = Trial(world.member, np.arange(world.member.size).astype(str))
     slices = by_value("class", world.signals["label"], trial) if "label" in world.signals else []
     slices += by_loss_decile(world.signals["loss"], trial) if "loss" in world.signals else []
-    facts = ReferenceFacts(references, references, 0, 0, {}, None)
+    facts = ReferenceFacts(references, references, {}, None)
     return judge(world.signals, trial, ATTACKS, slices, Options(), facts)
 
 

@@ -99,7 +99,7 @@ def test_a_second_run_uses_the_finished_references(tmp_path, refits):
     first = audited(tmp_path / "run")
     second = audited(tmp_path / "run")
     assert len(refits) == 3
-    assert second.report.references.reused == 3
+    assert second.reused == 3
     assert first.estimates == second.estimates
     assert first.records.equals(second.records)
 
@@ -115,14 +115,13 @@ def test_a_damaged_reference_is_noted_and_trained_again(tmp_path, refits):
     victim.write_bytes(victim.read_bytes()[:-3])
     second = audited(tmp_path / "run")
     assert len(refits) == 4
-    assert second.report.references.damaged == 1
-    assert any("damaged" in note for note in second.report.notes)
+    assert second.damaged == 1
     assert first.estimates == second.estimates
 
 
 def test_more_references_use_those_there_are(tmp_path, refits):
     audited(tmp_path / "run")
-    assert audited(tmp_path / "run", references=5).report.references.reused == 3
+    assert audited(tmp_path / "run", references=5).reused == 3
     assert len(refits) == 5
 
 
@@ -188,7 +187,7 @@ def test_an_interrupt_keeps_what_is_finished_and_the_rerun_uses_it(tmp_path, mon
     monkeypatch.setattr(processes, "train_one", train)
     assert not (tmp_path / "run" / "report.json").exists()
     outcome = audited(tmp_path / "run", references=4)
-    assert outcome.report.references.reused == 2
+    assert outcome.reused == 2
     assert outcome.estimates == audited(references=4).estimates
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import unseen
-from unseen.cli.conduct import conduct, progress_bars, standard_output_is_ours
+from unseen.cli.conduct import conduct, progress_bars, say_what_was_kept, standard_output_is_ours
 
 
 def audit(
@@ -21,5 +21,6 @@ def audit(
     with conduct("Finished references are kept; the same command continues."):
         with standard_output_is_ours(), progress_bars() as progress:
             outcome = unseen.audit_plan(plan, folder=out, trust=trust, progress=progress)
+        say_what_was_kept(outcome)
         unseen.renderers.show(outcome.report, json=json)
     raise typer.Exit(outcome.report.exit_code)

@@ -7,6 +7,7 @@ from contextlib import contextmanager, redirect_stdout
 
 import typer
 
+import unseen
 from unseen.errors import UnseenError
 
 INTERRUPTED = 130
@@ -43,6 +44,15 @@ def conduct(kept: str = "") -> Iterator[None]:
             err=True,
         )
         raise typer.Exit(UNFORESEEN) from None
+
+
+def say_what_was_kept(outcome: "unseen.Outcome") -> None:
+    """Say on standard error how many references came from an earlier run, and how many of those were damaged."""
+    asked = outcome.report.references.asked
+    if outcome.reused:
+        typer.echo(f"unseen: {outcome.reused} of {asked} references were kept from an earlier run.", err=True)
+    if outcome.damaged:
+        typer.echo(f"unseen: {outcome.damaged} kept references were damaged on disk and trained again.", err=True)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import unseen
-from unseen.cli.conduct import conduct, progress_bars, standard_output_is_ours
+from unseen.cli.conduct import conduct, progress_bars, say_what_was_kept, standard_output_is_ours
 
 
 def demo(
@@ -22,6 +22,7 @@ def demo(
     with conduct("Finished references are kept; the same command continues."):
         with standard_output_is_ours(), progress_bars() as progress:
             outcome = unseen.demo.demo(out, progress)
+        say_what_was_kept(outcome)
         unseen.renderers.show(outcome.report, json=json)
     if not json:
         typer.echo(f"Left in {out}: plan.toml, the model and its tables; run/report.json, run/records.parquet.")

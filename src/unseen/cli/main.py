@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from unseen import __version__
-from unseen.cli import attacks, audit, demo, init
+from unseen.cli import attacks, audit, compare, demo, init, manifest
 
 app = typer.Typer(
     name="unseen",
@@ -18,7 +18,9 @@ app = typer.Typer(
 )
 app.command("init")(init.init)
 app.command("audit")(audit.audit)
+app.command("compare")(compare.compare)
 app.command("demo")(demo.demo)
+app.command("manifest")(manifest.manifest)
 app.add_typer(attacks.app, name="attacks")
 
 

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unseen.estimate import Estimate
-from unseen.renderers.verdict import NEXT, claim, sentences, title
+from unseen.renderers.verdict import claim, sentences, steps, title
 from unseen.renderers.words import BRIEF, between, calls, find, percent, plain
 from unseen.report import FAILED, INCONCLUSIVE, LEAK, NO_LEAK_FOUND, NOT_APPLICABLE, AttackResult, Report
 
@@ -31,10 +31,10 @@ def render(report: Report) -> Group:
     headline = Text(title(report), style=COLOURS[report.state])
     panel = Panel(body, title=headline, title_align="left", padding=(1, 2))
     notes = [Text(f"Note: {note}", style="yellow") for note in report.notes]
-    steps = [Text(f"Next: {step}") for step in NEXT.get(report.state, ())]
+    todo = [Text(f"Next: {step}") for step in steps(report)]
     limits = [_limits(report)] if report.limits else []
     slices = [_slices(report)] if any(one.state == LEAK for one in report.slices) else []
-    return Group(panel, _facts(report), _attacks(report), *limits, *slices, *notes, *steps, _untested(report))
+    return Group(panel, _facts(report), _attacks(report), *limits, *slices, *notes, *todo, _untested(report))
 
 
 def _facts(report: Report) -> Text:

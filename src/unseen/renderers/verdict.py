@@ -1,19 +1,38 @@
 """The verdict in sentences: what was asked, what was found, how sure that is, and what to do next."""
 
-from unseen.renderers.words import STATES, between, estimates_of, find, headline_fpr, percent, plain, quoted
-from unseen.report import INCONCLUSIVE, LEAK, NO_LEAK_FOUND, Report
+from typing import NamedTuple
+
+from unseen.estimate import Estimate
+from unseen.renderers.words import (
+    STATES,
+    between,
+    clean,
+    estimates_of,
+    find,
+    headline_fpr,
+    listed,
+    number,
+    percent,
+    plain,
+    quoted,
+)
+from unseen.report import BROKEN, FAILED, INCONCLUSIVE, LEAK, NO_LEAK_FOUND, PRESENT, GateResult, Report
 
 REMEDIES = (
     "Try what lowers it: regularisation, fewer epochs or shallower trees, less detailed answers, more data, "
-    "differential privacy; then audit again."
+    "differential privacy."
 )
-NEXT = {
-    LEAK: ("See which records are exposed in records.parquet, and the slices for which groups.", REMEDIES),
-    NO_LEAK_FOUND: (
-        "Read the smallest leak that would have been found; to rule out a smaller one, audit more records.",
-    ),
-    INCONCLUSIVE: ("Remove the reason above, most often too few records or a failed step, and audit again.",),
-}
+USUAL_PRIOR = 0.01  # of the PPV that is quoted where the context declares none
+MOST_STEPS = 3  # of one kind; the report holds them all
+
+
+class Figure(NamedTuple):
+    """One of the numbers that matter: what it is, its value and interval as printed, and what it means."""
+
+    name: str
+    value: str
+    interval: str
+    meaning: str
 
 
 def sentences(report: Report) -> list[str]:
@@ -44,12 +63,130 @@ def claim(report: Report) -> str:
     return "this audit could not settle the question, and does not pass."
 
 
+def asked(report: Report) -> str:
+    """Return the question that was put to the model, and to how much of it."""
+    access = listed([clean(one) for one in report.target.access]) or "the answers"
+    units = f"{report.unit}s"
+    return (
+        f"Can somebody who may see {access} of this {clean(report.target.kind)} tell which {units} it was trained on? "
+        f"Asked of {report.members:,} members and {report.non_members:,} non-members ({units}), with "
+        f"{len(report.attacks)} attacks, {report.references.finished} of {report.references.asked} references and "
+        f"{report.target.queries:,} queries."
+    )
+
+
+def broken_gates(report: Report) -> list[GateResult]:
+    """Return the gates that do not hold."""
+    return [one for one in report.gates if one.state == BROKEN]
+
+
+def steps(report: Report) -> list[str]:
+    """Return what to do next, first things first: in an audit that settled nothing, what each reason asks for."""
+    if report.state in {INCONCLUSIVE, FAILED}:
+        return [*_repairs(report), "Audit again: until then nothing is known either way, and the audit does not pass."]
+    if report.state == LEAK:
+        return [*_lowering(report), "Then audit again with the same plan, and compare the intervals."]
+    if report.state == NO_LEAK_FOUND and report.limits:
+        return [
+            "Keep this report with the release: the limits hold for the attacks that were run, and for no others.",
+            "Read what was not tested before you rely on this.",
+        ]
+    if report.state == NO_LEAK_FOUND:
+        return [
+            "Read the smallest leak that would have been found; to rule out a smaller one, audit more records.",
+            "Read what was not tested before you rely on this.",
+        ]
+    return ["Give the audit an access with which an attack can run, and audit again."]
+
+
+def _repairs(report: Report) -> list[str]:
+    """Return the advice of each broken gate; then what failures, too few records and undecided limits ask for."""
+    found = [f"Gate {one.name}: {one.advice or one.finding}" for one in broken_gates(report)]
+    references = report.references
+    if references.identical:
+        found.append("Hand in a model that can be fitted anew: its references were not retrained, or learn nothing.")
+    if 2 * references.finished < references.asked:
+        why = ", ".join(f"{count} x {name}" for name, count in references.failures.items()) or "no reason was kept"
+        found.append(f"Repair what stopped references from being trained: {why}.")
+    failed = [one for one in report.attacks if one.state == FAILED]
+    found += [f"Repair {one.name}, or leave it out of the plan: {one.reason}." for one in failed[:MOST_STEPS]]
+    undecided = [one for one in report.limits if one.verdict == "undecided"]
+    found += [f"Limit {one.limit} is undecided ({one.detail}): audit more records." for one in undecided]
+    unclear = [one for one in report.attacks if one.state == INCONCLUSIVE]
+    unread = unclear or (report.attacks if undecided else [])
+    needed = sorted({(one.non_members_needed, one.fpr) for a in unread for one in a.refused})
+    found += [
+        f"Hand in {count:,} non-members or more, there are {report.non_members:,}: a false-positive rate of "
+        f"{percent(fpr)} needs them."
+        for count, fpr in needed[:1]
+        if count > report.non_members
+    ]
+    return found or [f"{one.name}: {one.reason}." for one in unclear[:1]] or [f"{one}." for one in report.reasons]
+
+
+def _lowering(report: Report) -> list[str]:
+    present = [one for one in report.factors if one.state == PRESENT and one.controls]
+    measured = [f"{one.name} is present: try {', '.join(one.controls)}." for one in present[:MOST_STEPS]]
+    return ["See which records are exposed, and in which slices.", *(measured or [REMEDIES])]
+
+
+def figures(report: Report) -> list[Figure]:
+    """Return up to three numbers that matter, of the attack that `quoted` names; none where nothing was measured."""
+    name, fpr, prior = quoted(report), headline_fpr(report), report.context.prior or USUAL_PRIOR
+    known = estimates_of(report, name)
+    area, rate, value = find(known, "auc"), find(known, "tpr", fpr), find(known, "ppv", fpr, prior)
+    given = []
+    if area is not None:
+        meaning = f"how well {name} tells members from others: 0.5 is a coin toss, 1 is every time"
+        given.append(Figure("AUC", number(area.value), _interval(area), meaning))
+    if rate is not None and fpr is not None:
+        meaning = f"of the members recognised, while {percent(fpr)} of non-members are called members by mistake"
+        given.append(Figure("TPR", percent(rate.value), _interval(rate, rates=True), meaning))
+    found = any(one.state == LEAK for one in report.attacks)
+    if report.state == NO_LEAK_FOUND and not found and area is not None and area.detectable is not None:
+        meaning = "the smallest AUC that this audit would have found, 4 times of 5"
+        given.append(Figure("Detectable", number(area.detectable), "", meaning))
+    elif value is not None:
+        meaning = f"of those it points to are members, if {percent(prior)} of the people asked about are"
+        given.append(Figure("PPV", percent(value.value), _interval(value, rates=True), meaning))
+    return given
+
+
+def _interval(one: Estimate, *, rates: bool = False) -> str:
+    low, high = (percent(one.low), percent(one.high)) if rates else (number(one.low), number(one.high))
+    return f"{low} to {high}"
+
+
+def no_protection(report: Report) -> str:
+    """Return that taking identifiers out does not hide who was a member, with what was measured; else nothing.
+
+    Said where the owner declares that identifiers were removed, or where no column looks like one.
+    """
+    seen = any(one.kind == "identifier" for one in report.sensitive)
+    declared = report.context.identifiers_removed
+    if seen and not declared:
+        return ""
+    removed = "Direct identifiers were removed" if declared else "No column looks like a direct identifier"
+    name, fpr = quoted(report), headline_fpr(report)
+    known = estimates_of(report, name)
+    area, rate = find(known, "auc"), find(known, "tpr", fpr)
+    said = f"{removed}, and that does not protect membership: attacks never use identifiers."
+    if area is None:
+        return f"{said} How far it goes here could not be measured."
+    if rate is None or fpr is None:
+        return f"{said} Without any, {name} reached an AUC of {plain(area)}."
+    return (
+        f"{said} Without any, {name} recognised {between(rate)} of the members at a false-positive rate of "
+        f"{percent(fpr)} (AUC {plain(area)})."
+    )
+
+
 def numbers(report: Report) -> list[str]:
     """Return the numbers that matter, each with its interval, from the attack that `quoted` names."""
     name, fpr = quoted(report), headline_fpr(report)
     known = estimates_of(report, name)
     area, rate = find(known, "auc"), find(known, "tpr", fpr)
-    prior = report.context.prior or 0.01
+    prior = report.context.prior or USUAL_PRIOR
     value = find(known, "ppv", fpr, prior)
     lines = []
     if area is not None:

@@ -1,0 +1,71 @@
+"""Gate: a check that must hold before a number may be believed."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from unseen.case import Case
+from unseen.estimate import Estimate
+from unseen.report import BROKEN, HELD, NOT_APPLICABLE, GateResult
+
+GATE_LEVEL = 0.01  # of a test inside a gate, so that all gates together block a clean audit 1 time in 20 at most
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a gate found: its state, one sentence, and the numbers under it."""
+
+    state: str
+    reason: str
+    estimates: Sequence[Estimate] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+def held(reason: str, estimates: Sequence[Estimate] = (), counts: Mapping[str, int] | None = None) -> Finding:
+    """Say that a gate holds, and what was seen."""
+    return Finding(HELD, reason, estimates, counts or {})
+
+
+def broken(reason: str, estimates: Sequence[Estimate] = (), counts: Mapping[str, int] | None = None) -> Finding:
+    """Say that a gate does not hold: the audit becomes inconclusive, for this reason."""
+    return Finding(BROKEN, reason, estimates, counts or {})
+
+
+def not_applicable(reason: str) -> Finding:
+    """Say that there is nothing here that the gate could look at, and why."""
+    return Finding(NOT_APPLICABLE, reason)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A plain function from a `Case` to a `Finding`; `advice` is what to do where it is broken."""
+
+    check: Callable[[Case], Finding]
+    advice: str
+    cites: str = "heuristic"
+
+    @property
+    def name(self) -> str:
+        """The name in reports: the function's, with hyphens."""
+        return self.check.__name__.replace("_", "-")
+
+    @property
+    def meaning(self) -> str:
+        """The first sentence of the function's docstring."""
+        return (inspect.getdoc(self.check) or "").split("\n\n")[0].replace("\n", " ").replace("`", "")
+
+    def __call__(self, case: Case) -> GateResult:
+        """Return the result for the report; a check that raises has not held."""
+        try:
+            found = self.check(case)
+        except Exception as error:  # noqa: BLE001 - whatever a check raises, it is named and never passes
+            found = broken(f"the check itself raised {type(error).__name__}")
+        return GateResult(
+            name=self.name,
+            state=found.state,
+            meaning=self.meaning,
+            finding=found.reason,
+            advice=self.advice if found.state == BROKEN else "",
+            estimates=list(found.estimates),
+            counts=dict(found.counts),
+        )

@@ -1,0 +1,146 @@
+"""Self-null: does the audit find nothing where there is nothing?"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.stats import hypergeom
+from threadpoolctl import threadpool_limits
+
+from unseen.case import Case
+from unseen.errors import UndefinedScore
+from unseen.estimating import Questions, estimate
+from unseen.gate import GATE_LEVEL, Finding, Gate, broken, held
+from unseen.gates.some_units import some_units
+from unseen.policy import DEFAULT_FPRS
+from unseen.signal import Array, Bools, Floats, Ints, Signals
+from unseen.signals import SIGNALS
+from unseen.stats.multiplicity import holm
+from unseen.stats.roc import auc
+from unseen.trial import Trial
+
+AXES = {signal.name: signal.axes for signal in SIGNALS}
+STREAM = 0x5E1F
+ON_A_REFERENCE = "on a reference that knows nothing of who is a member"
+DEALT_ANEW = "on answers dealt anew among the records"
+
+
+def self_null(case: Case) -> Finding:
+    """The whole pipeline finds nothing where nothing can be found, and the references' coins carry no membership.
+
+    Three questions at 1 % each. A reference takes the target's place, with the other references against it: its coins
+    never knew the members. Then its answers (the target's own, where there are no references) are dealt anew among the
+    records, which makes members of coin tosses: who still finds members knows them from elsewhere. And the number of
+    references that had each record, and each reference's own list, must not tell members from others, as they do where
+    a balanced design holds the target.
+    """
+    units, rows = some_units(case, case.seed)
+    trial = _part(case, units, rows)
+    signals = _rows_of(case.signals, rows)
+    alarms, counts = _coins(case), {"members": trial.members, "non_members": trial.non_members}
+    stand_in = without_target(signals)
+    worlds = {DEALT_ANEW: dealt_anew(stand_in or signals, rows.size, case.seed)}
+    if stand_in is not None:
+        worlds[ON_A_REFERENCE] = stand_in
+    for where, arrays in worlds.items():
+        found, tests = _found(case, arrays, trial)
+        counts[f"tests {where}"] = tests
+        alarms += [f"{name} tells members from others {where}" for name in found]
+    if alarms:
+        more = f" (and {len(alarms) - 2} more)" if len(alarms) > 2 else ""
+        return broken("; ".join(alarms[:2]) + more, counts=counts)
+    return held(f"nothing was found {' nor '.join(worlds)}", counts=counts)
+
+
+def without_target(signals: Mapping[str, Array]) -> Signals | None:
+    """Return the signals of an audit of the last reference by the others; None with fewer than three references."""
+    if "ref_margin" not in signals or signals["ref_margin"].shape[0] < 3:
+        return None
+    arrays = {name: signals[name] for name in ("label", "features") if name in signals}
+    arrays |= {name: signals[name][:-1] for name in signals if name.startswith("ref_")}
+    for own in ("margin", "loss", "population_loss"):
+        if f"ref_{own}" in signals:
+            arrays[own] = signals[f"ref_{own}"][-1]
+    arrays["correct"] = (arrays["margin"] > 0).astype(np.float64)
+    return Signals(**arrays)
+
+
+def dealt_anew(signals: Mapping[str, Array], records: int, seed: int) -> Signals:
+    """Return the signals with the records in another order, drawn by the seed: no longer anybody's own."""
+    order = np.random.default_rng([seed, STREAM]).permutation(records)
+    return _rows_of(signals, order)
+
+
+def _rows_of(signals: Mapping[str, Array], rows: Ints) -> Signals:
+    taken = {}
+    for name, array in signals.items():
+        axes = AXES.get(name, ("records",))
+        taken[name] = np.take(array, rows, axis=axes.index("records")) if "records" in axes else array
+    return Signals(**taken)
+
+
+def _part(case: Case, units: Ints, rows: Ints) -> Trial:
+    whole = case.trial
+    unit_of = None if whole.unit_of is None else np.searchsorted(units, whole.unit_of[rows])
+    return Trial(whole.member[units], whole.ids[units], whole.unit, unit_of, whole.rule)
+
+
+def _found(case: Case, signals: Signals, trial: Trial) -> tuple[list[str], int]:
+    """Return the attacks that find a leak, by Holm's procedure over all their tests, and how many tests there were."""
+    names, p_values = list[str](), list[float]()
+    questions = Questions(fprs=case.fprs or DEFAULT_FPRS)
+    for attack in case.attacks:
+        if attack.missing(signals):
+            continue
+        try:
+            with threadpool_limits(1):
+                scores = trial.per_unit(attack(signals).values)
+        except UndefinedScore:
+            continue
+        for one in estimate(scores, trial.member, questions, attack.name)[0]:
+            if one.p_value is not None:
+                names.append(attack.name)
+                p_values.append(one.p_value)
+    if not p_values:
+        return [], 0
+    alarming = holm(np.array(p_values)) <= GATE_LEVEL
+    return list(dict.fromkeys(np.array(names)[alarming].tolist())), len(p_values)
+
+
+def _coins(case: Case) -> list[str]:
+    """Return what the references' own lists say of membership, in words; nothing where they say nothing."""
+    if "ref_member" not in case.signals:
+        return []
+    had = _per_unit(case.signals["ref_member"], case)
+    count = had.sum(axis=0).astype(np.float64)
+    alarms = []
+    if min(_p(count, case.member), _p(-count, case.member)) <= GATE_LEVEL / 4:
+        alarms.append("the number of references that had a record tells members from others")
+    if had.shape[0] and min(_overlap_p(one, case.member) for one in had) <= GATE_LEVEL / 2 / had.shape[0]:
+        alarms.append("a reference was trained on more, or fewer, of the members than coins would choose")
+    return alarms
+
+
+def _per_unit(ref_member: Bools, case: Case) -> Bools:
+    """Return which units each reference had, by their first record: a unit's records share their coin."""
+    if case.trial.unit_of is None:
+        return ref_member
+    return ref_member[:, np.unique(case.trial.unit_of, return_index=True)[1]]
+
+
+def _p(scores: Floats, member: Bools) -> float:
+    return auc(scores, member).p_value or 0.0
+
+
+def _overlap_p(had: Bools, member: Bools) -> float:
+    """Return the two-sided p-value of how many members a reference had, given how many records it had in all."""
+    law = hypergeom(member.size, int(member.sum()), int(had.sum()))
+    both = int((had & member).sum())
+    return min(2 * float(min(law.cdf(both), law.sf(both - 1))), 1.0)
+
+
+SELF_NULL = Gate(
+    check=self_null,
+    advice="Draw each reference's records by coins of their own, without the target among the references; and see that no "
+    "attack of yours knows the members.",
+    cites="permutation null, Holm 1979; hypergeometric, Bonferroni over the references",
+)

@@ -1,0 +1,95 @@
+"""Manifest: what the model was really trained on, as a list of ids or of content digests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from unseen.disk import write_whole
+from unseen.errors import DataError, FolderError, did_you_mean
+from unseen.features.digest import row_digests
+from unseen.features.files import TABLES, present, read_table
+from unseen.records import Records
+from unseen.signal import Array
+
+HEADER = "# unseen content digests 1"  # the first line of a hash list
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The training set by `ids (records,)`, by `digests (records,)` of its rows, or by both; never printed."""
+
+    ids: Array | None = field(default=None, repr=False)
+    digests: Array | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.ids is None and self.digests is None:
+            raise DataError("a manifest needs ids, or content digests.")
+
+    def count(self, members: Records, non_members: Records) -> dict[str, int]:
+        """Return how many records of either side there are, and how many of them the manifest lists."""
+        counts = {}
+        for name, part in (("members", members), ("non_members", non_members)):
+            counts[name] = len(part)
+            counts[f"{name}_listed"] = int(self._listed(part).sum())
+        return counts
+
+    def _listed(self, part: Records) -> Array:
+        if self.digests is not None:
+            return np.isin(row_digests(part.features, part.labels), self.digests)
+        if part.ids is None:
+            raise DataError("a manifest of ids needs records with ids.")
+        return np.isin(part.ids.astype(str), np.asarray(self.ids).astype(str))
+
+
+def hash_list(features: object, labels: Array) -> str:
+    """Return a hash list of the rows, a text: one 64-bit digest a line, in order of the digests.
+
+    Equal rows have equal digests, in whatever table and order they stand. Whoever has the list and a row can tell
+    whether the row is in it: keep it as you keep the training data.
+    """
+    digests = np.sort(row_digests(features, labels))
+    return "\n".join([HEADER, *(f"{digest:016x}" for digest in digests.tolist()), ""])
+
+
+def write_hash_list(path: Path, label: str, drop: Sequence[str], out: Path) -> int:
+    """Write the hash list of a table's rows to `out`, which must not exist, and return the number of rows.
+
+    `drop` names the columns that are no features: what the plan calls id, group and drop.
+    """
+    table = read_table(path, "manifest")
+    for name in (label, *drop):
+        if name not in table.columns:
+            raise DataError(f"manifest: {path.name} has no column {name!r}{did_you_mean(name, table.columns) or '.'}")
+    if out.exists():
+        raise FolderError(f"{out} exists and is not overwritten; name another file with --out.")
+    write_whole(out, hash_list(table.drop(label, *drop), table[label].to_numpy()).encode())
+    return table.height
+
+
+def read_manifest(path: Path, id_column: str | None) -> Manifest:
+    """Return the manifest in a file: a hash list, a table with the id column (or one column alone), or ids, one a line."""
+    if path.name.lower().endswith(TABLES):
+        table = read_table(path, "data.manifest")
+        name = id_column if id_column in table.columns else table.columns[0] if table.width == 1 else None
+        if name is None:
+            near = did_you_mean(id_column or "id", table.columns) or "."
+            raise DataError(f"data.manifest: {path.name} has no id column {id_column!r}{near}")
+        return Manifest(ids=table[name].cast(pl.String).to_numpy().astype(str))
+    present(path, "data.manifest")
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"data.manifest: {path.name} could not be read as text ({type(error).__name__}).") from None
+    if lines and lines[0] == HEADER:
+        return Manifest(digests=_digests(lines[1:], path.name))
+    return Manifest(ids=np.array([line for line in lines if line]))
+
+
+def _digests(lines: Sequence[str], name: str) -> Array:
+    try:
+        return np.array([int(line, 16) for line in lines if line], dtype=np.uint64)
+    except (ValueError, OverflowError):
+        raise DataError(f"data.manifest: {name} is a hash list with a line that is no 64-bit digest.") from None
