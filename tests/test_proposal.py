@@ -188,3 +188,13 @@ def test_the_template_is_toml_whatever_is_known(tmp_path):
     given = files(tmp_path)
     for options in ({}, {"group": "town"}, {"id": "id"}, {"label": "town"}, {"trust": True}):
         assert tomllib.loads(propose(*given, **options))
+
+
+def test_the_proposal_suggests_the_columns_that_look_sensitive_and_shows_none_of_their_values(tmp_path):
+    text = propose(*files(tmp_path), relative_to=tmp_path)
+    assert '# sensitive = ["age", "income"]' in text
+    confirmed = text.replace("# sensitive", "sensitive").replace("# severity", "severity").replace("# access", "access")
+    confirmed = confirmed.replace("# queries_per_day", "queries_per_day").replace("# reveals", "reveals")
+    context = parse_plan(confirmed.replace("# identifiers_removed", "identifiers_removed")).context
+    assert (context.sensitive, context.severity, context.access) == (("age", "income"), "high", "api")
+    assert (context.queries_per_day, context.identifiers_removed) == (1000, True)

@@ -35,6 +35,7 @@ _MODULES = (
     "plan",
     "proposal",
     "renderers",
+    "replay",
     "report",
     "stats",
     "testing",

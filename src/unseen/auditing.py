@@ -35,7 +35,7 @@ from unseen.report import Provenance, ReferenceFacts, Report, TargetFacts
 from unseen.runs import claim
 from unseen.sensitive import check_declared, suggest
 from unseen.signal import Floats, Signals
-from unseen.slicing import CLASS, Slice, by_loss_decile, by_value
+from unseen.slicing import CLASS, MOST_VALUES, Slice, by_loss_decile, by_value
 from unseen.target import Answers, Target
 from unseen.targets.capacity import count_parameters
 from unseen.targets.estimator import EstimatorTarget
@@ -75,11 +75,11 @@ def audit(  # noqa: PLR0913, PLR0917 - the one call that everybody makes
     not the record is to be protected, groups); `population` holds further known non-members. `model` has scikit-learn's
     interface, or is a function from features to probabilities, with its `classes`. `references` models like it are
     retrained on random subsets, in `workers` processes; a function cannot be, and takes references=0. `attacks` are
-    names of the catalogue, or `Attack` records of your own; all by default. `gates` and
-    `factors` are `Gate` and `Factor` records of your own, beside those of the catalogues. `slices` names feature
-    columns, `rule` ("mean" or "max") combines a person's records, `copies` is the number of perturbed copies a record for
-    `noise-robustness`, `training_size` the size of the target's training set where it is not the number of members,
-    `manifest` the ids or digests of what it was really trained on.
+    names of the catalogue, or `Attack` records of your own; all by default. `gates` and `factors` are `Gate` and
+    `Factor` records of your own, beside those of the catalogues. `slices` names feature columns, `rule` ("mean" or
+    "max") combines a person's records, `copies` is the number of perturbed copies a record for `noise-robustness`,
+    `training_size` the size of the target's training set where it is not the number of members, `manifest` the ids or
+    digests of what it was really trained on.
     With a `folder`, finished references are kept there, and a later run with the same data, estimator and seed uses
     them.
 
@@ -140,13 +140,14 @@ def audit_records(
             target.check_columns(part.features)
     pool = assemble(members, non_members, population, target.classes, options.rule)
     slices = column_slices(options.slices, members, non_members, pool)
+    slices += sensitive_slices(options, members, non_members, pool)
     data = digest(pool.digests, pool.unit_of, pool.audited, pool.trial.member)
     if options.references and not isinstance(target, EstimatorTarget):
         raise PlanError("a function cannot be retrained: say references=0, or hand in an estimator.")
     recipe = target.fingerprint() if options.references and isinstance(target, EstimatorTarget) else ""
     answers = target.answer(pool.features)
     model = digest(answers.predicted, *_rounded(answers))
-    claim(options.folder, data, model, options.seed)
+    claim(options.folder, data, model, options.seed, options.expected)
     references, rate = train_references(target, recipe, pool, options)
     wanted = {signal.name for attack in attacks for signal in attack.needs}
     measured = measure(pool, answers, references, sorted(wanted))
@@ -187,7 +188,7 @@ def audit_records(
         judgement,
         options,
         pool.population.size,
-        pool_notes(pool, references, rate, options),
+        pool_notes(references, rate, options),
         provenance(options.seed, data, model, options.described, started),
     )
     return Outcome(
@@ -246,6 +247,18 @@ def column_slices(names: Sequence[str], members: Records, non_members: Records, 
     return slices
 
 
+def sensitive_slices(options: Options, members: Records, non_members: Records, pool: Pool) -> list[Slice]:
+    """Return the slices by each declared sensitive column that has few enough values to be one."""
+    slices = []
+    for name in options.context.sensitive:
+        if name in options.slices or not members.has(name):
+            continue
+        values = np.concatenate([members.column(name), non_members.column(name)])
+        if np.unique(values.astype(str)).size <= MOST_VALUES:
+            slices += by_value(name, values[pool.given], pool.trial)
+    return slices
+
+
 def target_facts(target: Target, measured: Measured, trial: Trial, queries: int) -> TargetFacts:
     """Return what was audited and how well it does."""
     member = record_members(trial)
@@ -272,7 +285,7 @@ def reference_facts(references: Gathered, rate: float | None, *, identical: bool
     )
 
 
-def pool_notes(pool: Pool, references: Gathered, rate: float | None, options: Options) -> list[str]:
+def pool_notes(references: Gathered, rate: float | None, options: Options) -> list[str]:
     """Return what a reader should know about the data and the references before believing a number."""
     notes = []
     if rate == MOST_INCLUDED:

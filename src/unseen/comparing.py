@@ -71,7 +71,8 @@ def compare(older: str | Path | Outcome | SavedRun, newer: str | Path | Outcome 
     Runs are folders that audits left, or outcomes. Every attack that both measured is asked for its AUC, and its TPR at
     each rate that both resolved. Where both hold the same units (ids and membership), they are compared unit by unit. A
     regression is a rise that lies above the newer run's `policy.worsen_at_most` within one error budget of 5 % for the
-    whole comparison (Holm). It compares these two models on these units, not two ways of training. Raises `FolderError`.
+    whole comparison (Holm). It compares these two models on these units, not two ways of training. Raises
+    `FolderError`.
     """
     before, after = _run(older), _run(newer)
     units = _units(before, after)
@@ -239,9 +240,7 @@ def rise_p_value(rise: Rise, margin: float) -> float:
     return float(np.exp(above))
 
 
-def _concluded(
-    differences: list[Difference], doubts: list[str], units: _Units, margin: float
-) -> tuple[str, list[str]]:
+def _concluded(differences: list[Difference], doubts: list[str], units: _Units, margin: float) -> tuple[str, list[str]]:
     if not differences:
         few = f"fewer than {FEWEST_COMPARED} units stand on a side, which compare nothing"
         why = few if units.fewest < FEWEST_COMPARED else "no attack was measured in both runs"

@@ -76,7 +76,7 @@ def exposure(attack: str, p_values: Floats, trial: Trial, policy: Policy) -> Exp
 
 
 def most_exposed(p_values: Floats, trial: Trial, policy: Policy) -> list[str]:
-    """Return the ids of the flagged members with the smallest p-values, at most `policy.name_ids`, in their own order."""
+    """Return the ids of the most exposed flagged members, at most `policy.name_ids`, in their own order."""
     flagged = np.flatnonzero(trial.member & (p_values <= policy.flag_fpr))
     first = flagged[np.argsort(p_values[flagged], kind="stable")][: policy.name_ids]
     return sorted(trial.ids[first].astype(str).tolist())

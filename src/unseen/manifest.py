@@ -70,7 +70,7 @@ def write_hash_list(path: Path, label: str, drop: Sequence[str], out: Path) -> i
 
 
 def read_manifest(path: Path, id_column: str | None) -> Manifest:
-    """Return the manifest in a file: a hash list, a table with the id column (or one column alone), or ids, one a line."""
+    """Return the manifest in a file: a hash list, a table with the id column (or only one), or ids, one a line."""
     if path.name.lower().endswith(TABLES):
         table = read_table(path, "data.manifest")
         name = id_column if id_column in table.columns else table.columns[0] if table.width == 1 else None

@@ -16,6 +16,7 @@ from unseen.manifest import Manifest
 from unseen.policy import Context, Policy
 from unseen.reference import Engine
 from unseen.references.processes import Processes
+from unseen.runs import Claim
 
 MOST_REFERENCES = 10_000
 Progress = Callable[[str, int, int], None]
@@ -47,6 +48,7 @@ class Options:
     engine: Engine = field(default_factory=Processes)
     progress: Progress = quiet
     plan: Mapping[str, Any] = field(default_factory=dict)
+    expected: Claim | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("references", 0), ("seed", 0), ("copies", 1), ("training_size", 2)):

@@ -40,7 +40,7 @@ def audit_plan(
     home = path.resolve().parent
     place = Path(folder) if folder is not None else home / (plan.folder or DEFAULT_FOLDER)
     options = plan_options(plan, place, progress)
-    outcome = _run(plan, home, options, trust=trust)
+    outcome = run_plan(plan, home, options, trust=trust)
     outcome.save(place)
     write_whole(place / PLAN, path.read_bytes())
     return outcome
@@ -67,7 +67,8 @@ def plan_options(plan: Plan, folder: Path, progress: Progress) -> Options:
     )
 
 
-def _run(plan: Plan, home: Path, options: Options, *, trust: bool) -> Outcome:
+def run_plan(plan: Plan, home: Path, options: Options, *, trust: bool) -> Outcome:
+    """Return the outcome of a plan whose relative paths start at `home`."""
     if plan.answers is not None:
         answers = read_answers(home / plan.answers.table)
         return audit_answers(

@@ -23,14 +23,18 @@ def digest(*arrays: Array) -> str:
     return total.hexdigest()
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of the package, of Python, and of the libraries that numbers depend on."""
+    return {"unseen": __version__, "python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+
+
 def provenance(
     seed: int, data_digest: str, model_digest: str, plan: Mapping[str, Any], started: datetime
 ) -> Provenance:
     """Return the provenance of an audit that ends now."""
     return Provenance(
         seed=seed,
-        versions={"unseen": __version__, "python": platform.python_version()}
-        | {name: version(name) for name in LIBRARIES},
+        versions=versions(),
         data_digest=data_digest,
         model_digest=model_digest,
         plan=dict(plan),

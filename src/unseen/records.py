@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unseen.errors import DataError
-from unseen.features.rows import column, count_rows, is_missing, take_rows
+from unseen.features.rows import column, column_names, count_rows, is_missing, take_rows
 from unseen.signal import Array, Bools, Ints
 
 
@@ -49,6 +49,10 @@ class Records:
         groups = None if self.groups is None else self.groups[index]
         columns = {name: values[index] for name, values in self.columns.items()}
         return Records(take_rows(self.features, index), self.labels[index], ids, groups, columns)
+
+    def has(self, name: str) -> bool:
+        """Say whether there is a column of that name, to slice by or a feature."""
+        return name in self.columns or name in (column_names(self.features) or [])
 
     def column(self, name: str) -> Array:
         """Return the values to slice by, `(records,)`: of `columns`, or of the features."""

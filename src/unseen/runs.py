@@ -5,7 +5,8 @@ from pathlib import Path
 import msgspec
 
 from unseen.disk import PART, write_whole
-from unseen.errors import FolderError
+from unseen.errors import DataError, FolderError, ModelError
+from unseen.report import SCHEMA, Report, from_json
 
 CLAIM = "run.json"
 RECORDS = "records.parquet"
@@ -21,8 +22,15 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
 
 
-def claim(folder: Path | None, data: str, model: str, seed: int) -> None:
-    """Take `folder` for this run, or continue it; raises `FolderError` where it holds another run or other files."""
+def claim(folder: Path | None, data: str, model: str, seed: int, expected: Claim | None = None) -> None:
+    """Take `folder` for this run, or continue it; raises `FolderError` where it holds another run or other files.
+
+    Where a run is `expected`, other data raise `DataError`, and another model `ModelError`, before anything is written.
+    """
+    if expected is not None and expected.data != data:
+        raise DataError("the data are not those of the report (other records, sides or order of columns).")
+    if expected is not None and expected.model != model:
+        raise ModelError("the model is not that of the report: it answers otherwise on the same data.")
     if folder is None:
         return
     wanted = Claim(data, model, seed)
@@ -45,3 +53,30 @@ def _read(path: Path) -> Claim | None:
         return msgspec.json.decode(path.read_bytes(), type=Claim)
     except (msgspec.DecodeError, OSError):
         return None
+
+
+class _Named(msgspec.Struct, frozen=True):
+    schema: str = ""
+
+
+def read_run(path: Path) -> Report:
+    """Return the report of a run folder, or of a report's file; raises `FolderError` where it cannot be read."""
+    file = path / REPORT if path.is_dir() else path
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        missing = f"{path} holds no {REPORT}, so no audit has finished" if path.is_dir() else f"there is no run {path}"
+        raise FolderError(f"{missing}; `unseen audit` leaves a run folder.") from None
+    except OSError as error:
+        raise FolderError(f"{file} could not be read: {error.strerror}.") from None
+    try:
+        schema = msgspec.json.decode(content, type=_Named).schema
+        if schema == SCHEMA:
+            return from_json(content)
+    except (msgspec.DecodeError, RecursionError) as error:
+        kind = error if isinstance(error, msgspec.ValidationError) else "it is not whole JSON"
+        raise FolderError(f"{file.name} is damaged, or no report: {kind}; audit again.") from None
+    raise FolderError(
+        f"{file.name} has the schema {schema!r}, and this version of unseen reads {SCHEMA!r}: audit again, or use the "
+        "version that wrote it."
+    )

@@ -110,7 +110,7 @@ def audit_answers(
     facts = ReferenceFacts(references, references, {}, None)
     data = digest(*(arrays[name] for name in sorted(arrays) if arrays[name].dtype.kind != "O"))
     judgement = judge(signals, trial, attacks, slices, options, facts)
-    claim(options.folder, data, "table", options.seed)
+    claim(options.folder, data, "table", options.seed, options.expected)
     correct = signals.get("correct")
     target = TargetFacts(
         kind="table of answers",
@@ -137,6 +137,7 @@ def audit_answers(
         fprs=options.asked.fprs,
         seed=options.seed,
         label_index=signals.get("label"),
+        log_probs=_log_probs(arrays, "", order.size)[0] if any(name in arrays for name in PER_CLASS) else None,
     )
     report = make_report(case, judgement, options, 0, [], origin)
     return Outcome(report, trial, judgement.scores, judgement.p_values)

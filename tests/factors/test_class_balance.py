@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from tests.factors.cases import covered, halves, made, named
+
 from unseen.factors.class_balance import CLASS_BALANCE
 from unseen.report import NOT_APPLICABLE, NOT_SEEN, PRESENT
 

@@ -7,8 +7,8 @@ import pandas as pd
 import polars as pl
 import pytest
 from scipy import sparse
-
 from tests.factors.cases import covered, halves, made, named
+
 from unseen.factors.outlying import OUTLYING
 from unseen.report import NOT_APPLICABLE, NOT_SEEN, PRESENT
 
@@ -34,7 +34,9 @@ def world(seed, apart=0.0, kind="polars", flagged=0.2, **rest):
     return replace(case, recommended="planted", p_values={"planted": np.where(flags, 0.001, 0.5)})
 
 
-@pytest.mark.parametrize(("kind", "name"), [("polars", "income"), ("pandas", "income"), ("numpy", "column 1"), ("sparse", "column 1")])
+@pytest.mark.parametrize(
+    ("kind", "name"), [("polars", "income"), ("pandas", "income"), ("numpy", "column 1"), ("sparse", "column 1")]
+)
 def test_exposed_outliers_are_seen_and_the_column_is_named(kind, name):
     found = OUTLYING(world(0, 4.0, kind))
     assert found.state == PRESENT
@@ -64,7 +66,9 @@ def test_the_counts_are_of_members_only():
 
 def test_a_missing_value_is_not_outlying_by_itself():
     case = world(0)
-    holes = case.features.with_columns(pl.when(pl.col("height") > 1).then(None).otherwise(pl.col("height")).alias("height"))
+    holes = case.features.with_columns(
+        pl.when(pl.col("height") > 1).then(None).otherwise(pl.col("height")).alias("height")
+    )
     assert OUTLYING(replace(case, features=holes)).state == NOT_SEEN
 
 

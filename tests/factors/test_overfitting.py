@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from tests.factors.cases import covered, halves, made, named
+
 from unseen.factors.overfitting import OVERFITTING
 from unseen.report import NOT_APPLICABLE, NOT_SEEN, PRESENT
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from tests.factors.cases import covered, halves, made, named
+
 from unseen.factors.capacity import CAPACITY
 from unseen.factors.duplicates import DUPLICATES
 from unseen.factors.separation import SEPARATION

@@ -56,5 +56,7 @@ def balanced(seed, records=600, models=8):
     world = classifier(seed, records, models, 0.0, population=200)
     rng = np.random.default_rng(seed)
     design = np.stack([rng.permutation(np.arange(models) < models // 2) for _ in range(records)], axis=1)
-    signals = dict(world.signals) | {name: array[1:] for name, array in world.signals.items() if name.startswith("ref_")}
+    signals = dict(world.signals) | {
+        name: array[1:] for name, array in world.signals.items() if name.startswith("ref_")
+    }
     return case_of(Signals(**(signals | {"ref_member": design[1:]})), design[0])

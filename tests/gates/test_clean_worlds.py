@@ -4,8 +4,8 @@ from functools import cache
 
 import joblib
 import pytest
-
 from tests.gates.planted import clean
+
 from unseen.gates import GATES
 
 pytestmark = pytest.mark.slow

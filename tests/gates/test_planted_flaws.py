@@ -8,9 +8,9 @@ import pytest
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.naive_bayes import GaussianNB
+from tests.gates.planted import balanced, case_of, changed, clean
 
 import unseen
-from tests.gates.planted import balanced, case_of, changed, clean
 from unseen.attack import Attack
 from unseen.gate import Gate, broken, held
 from unseen.gates import GATES, catalogue

@@ -10,17 +10,30 @@ from unseen.cli.conduct import conduct, progress_bars, say_what_was_kept, standa
 
 
 def audit(
-    plan: Annotated[Path, typer.Argument(help="The plan (TOML); `unseen init` writes one.")],
+    plan: Annotated[Path | None, typer.Argument(help="The plan (TOML); `unseen init` writes one.")] = None,
+    report: Annotated[
+        Path | None, typer.Option("--from", help="Instead of a plan: a report.json, to run its audit again.")
+    ] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="With --from: the folder of the plan, where it cannot be told.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder, instead of the plan's.")] = None,
     trust: Annotated[
         bool, typer.Option("--trust", help="Load a pickled model: this runs any code inside the file.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Run the audit that a plan describes; the exit code is the verdict."""
+    """Run the audit that a plan describes, or a report holds; the exit code is the verdict."""
+    if (plan is None) == (report is None) or (home is not None and report is None):
+        raise typer.BadParameter("name a plan, or a report with --from (and --home); one of the two.")
     with conduct("Finished references are kept; the same command continues."):
+        for line in unseen.replay.other_versions(report) if report is not None else []:
+            typer.echo(f"unseen: {line}", err=True)
         with standard_output_is_ours(), progress_bars() as progress:
-            outcome = unseen.audit_plan(plan, folder=out, trust=trust, progress=progress)
+            if report is not None:
+                outcome = unseen.audit_report(report, home=home, folder=out, trust=trust, progress=progress)
+            elif plan is not None:
+                outcome = unseen.audit_plan(plan, folder=out, trust=trust, progress=progress)
         say_what_was_kept(outcome)
         unseen.renderers.show(outcome.report, json=json)
     raise typer.Exit(outcome.report.exit_code)

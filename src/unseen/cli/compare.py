@@ -7,7 +7,6 @@ import typer
 
 import unseen
 from unseen.cli.conduct import conduct
-from unseen.renderers.comparison import show_comparison
 
 
 def compare(
@@ -18,5 +17,5 @@ def compare(
     """Compare two runs; exit code 1 where a number rose by more than the newer run's policy allows."""
     with conduct():
         comparison = unseen.compare(older, newer)
-        show_comparison(comparison, json=json)
+        unseen.renderers.show_comparison(comparison, json=json)
     raise typer.Exit(comparison.exit_code)

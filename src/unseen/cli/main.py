@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from unseen import __version__
-from unseen.cli import attacks, audit, compare, demo, init, manifest
+from unseen.cli import attacks, audit, compare, demo, init, manifest, report
+from unseen.cli import open as opening
 
 app = typer.Typer(
     name="unseen",
@@ -21,6 +22,8 @@ app.command("audit")(audit.audit)
 app.command("compare")(compare.compare)
 app.command("demo")(demo.demo)
 app.command("manifest")(manifest.manifest)
+app.command("report")(report.report)
+app.command("open")(opening.open_report)
 app.add_typer(attacks.app, name="attacks")
 
 

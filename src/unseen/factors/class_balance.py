@@ -28,26 +28,30 @@ def class_balance(case: Case) -> Measurement:
     known = member_class >= 0
     if known.sum() < 2 * FEWEST:
         return unmeasured(f"under {2 * FEWEST} members have one class each")
-    counts, equal = np.bincount(member_class[known], minlength=case.target.classes), 1 / case.target.classes
-    rare = int((counts < FEWEST).sum())
-    estimates = [] if rare else [_smallest(counts)]
-    if rare:  # a share of all others would tell how many they are
-        uneven, said = SMALL * equal * counts.sum() > FEWEST, [f"{rare} classes have under {FEWEST} members"]
-    else:
-        one = estimates[0]
-        uneven = one.high < SMALL * equal
-        said = [
-            f"the smallest class has {100 * one.value:.3g} % of the members "
-            f"[{100 * one.low:.3g}, {100 * one.high:.3g}], an equal share is {100 * equal:.3g} %"
-        ]
+    counts = np.bincount(member_class[known], minlength=case.target.classes)
+    uneven, sentence, estimates = _imbalance(counts)
     gap = _exposure_gap(case, member_class, counts)
-    if gap is not None:
-        estimates.append(gap)
-        said.append(
-            f"members of small classes are flagged {100 * gap.value:.3g} points "
-            f"[{100 * gap.low:.3g}, {100 * gap.high:.3g}] more often than the rest"
-        )
-    return measured(uneven or (gap is not None and gap.low > 0), "; ".join(said), estimates)
+    if gap is None:
+        return measured(uneven, sentence, estimates)
+    sentence += (
+        f"; members of small classes are flagged {100 * gap.value:.3g} points "
+        f"[{100 * gap.low:.3g}, {100 * gap.high:.3g}] more often than the rest"
+    )
+    return measured(uneven or gap.low > 0, sentence, [*estimates, gap])
+
+
+def _imbalance(counts: Ints) -> tuple[bool, str, list[Estimate]]:
+    """Say whether some class is small, and tell the smallest share unless it, or what it leaves, would tell a few."""
+    equal, rare = 1 / counts.size, int((counts < FEWEST).sum())
+    if rare:
+        return SMALL * equal * counts.sum() > FEWEST, f"{rare} classes have under {FEWEST} members", []
+    one = share("smallest_class_share", int(counts.min()), int(counts.sum()), 1 - 0.05 / counts.size)
+    one = replace(one, condition="members drawn alike; the interval pays for choosing the smallest class")
+    sentence = (
+        f"the smallest class has {100 * one.value:.3g} % of the members [{100 * one.low:.3g}, {100 * one.high:.3g}], "
+        f"an equal share is {100 * equal:.3g} %"
+    )
+    return one.high < SMALL * equal, sentence, [one]
 
 
 def _class_of_units(case: Case) -> Ints:
@@ -59,11 +63,6 @@ def _class_of_units(case: Case) -> Ints:
     np.minimum.at(least, place, label)
     np.maximum.at(most, place, label)
     return np.where(least == most, most, -1)
-
-
-def _smallest(counts: Ints) -> Estimate:
-    one = share("smallest_class_share", int(counts.min()), int(counts.sum()), 1 - 0.05 / counts.size)
-    return replace(one, condition="members drawn alike; the interval pays for choosing the smallest class")
 
 
 def _exposure_gap(case: Case, member_class: Ints, counts: Ints) -> Estimate | None:

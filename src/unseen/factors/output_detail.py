@@ -27,7 +27,7 @@ RETOLD = {"margin", "loss", "confidence", "entropy", "modified_entropy"}
 KEPT = {"label", "correct", "features", "ref_member", "ref_margin", "ref_loss"}
 
 FULL = "every probability"
-ROUNDED = "every probability, to two decimals"
+ROUNDED = "probabilities to two decimals"
 TOP_THREE = "the three largest probabilities"
 TOP_ONE = "the label and its probability"
 LABEL_ONLY = "the label only"

@@ -25,7 +25,7 @@ def similar_pairs(matrix: Any) -> Ints:
         return np.empty((0, 2), dtype=np.intp)
     kept = rows[places]
     rng = np.random.default_rng(places.size)
-    found = [np.empty((0, 2), dtype=np.intp)]
+    found: list[Ints] = [np.empty((0, 2), dtype=np.intp)]
     for _ in range(BANDS):
         smallest = np.stack([_smallest(kept, rng.random(rows.shape[1])) for _ in range(ROWS)], axis=1)
         _, band = np.unique(smallest, axis=0, return_inverse=True)

@@ -36,7 +36,9 @@ def agreement(case: Case) -> Finding:
         return not_applicable("no attack gave scores")
     fickle = [one.name for one in case.attacks if one.name in case.scores and _fickle(one, case)]
     if fickle:
-        return broken(f"{fickle[0]} gives other scores when it is asked the same again", counts={"attacks": len(fickle)})
+        return broken(
+            f"{fickle[0]} gives other scores when it is asked the same again", counts={"attacks": len(fickle)}
+        )
     flagged = _by_references(attack, case)
     again = _again(flagged, case)
     estimates = again + _between_attacks(case)
@@ -44,7 +46,9 @@ def agreement(case: Case) -> Finding:
     if len(flagged) > 1:
         counts |= {f"members flagged in {k} of {len(flagged)}": n for k, n in _support(flagged, case).items()}
     if len(flagged) > 1 and _leaks(case) and _by_chance(flagged[0], flagged[1]):
-        return broken("what some references flag has no more in common with what others flag than chance", estimates, counts)
+        return broken(
+            "what some references flag has no more in common with what others flag than chance", estimates, counts
+        )
     if again:
         words = f"{100 * again[0].value:.3g} % [{100 * again[0].low:.3g}, {100 * again[0].high:.3g}]"
         return held(f"of what some references flag, others flag {words} again", estimates, counts)
@@ -53,7 +57,7 @@ def agreement(case: Case) -> Finding:
 
 
 def _fickle(attack: Attack, case: Case) -> bool:
-    """Say whether an attack that is not of the catalogue, or is the recommended one, gives other scores the second time."""
+    """Say whether an attack of the caller's own, or the recommended one, gives other scores the second time."""
     if attack.name != case.recommended and attack.score.__module__.startswith("unseen.attacks."):
         return False
     return not np.allclose(case.trial.per_unit(attack(case.signals).values), case.scores[attack.name], equal_nan=True)
@@ -98,7 +102,9 @@ def _between_attacks(case: Case) -> list[Estimate]:
     for other in best_of_each_row(case.attacks, case.scores, case.recommended):
         if other.name != case.recommended:
             both = int((own & (case.p_values[other.name] <= case.policy.flag_fpr)).sum())
-            found.append(replace(share("flagged by both", both, int(own.sum())), attack=f"{case.recommended}, {other.name}"))
+            found.append(
+                replace(share("flagged by both", both, int(own.sum())), attack=f"{case.recommended}, {other.name}")
+            )
     return found
 
 

@@ -33,9 +33,9 @@ FEW_LEVELS = 20  # a column with no more becomes one of zeros and ones a level, 
 def blind_baseline(case: Case) -> Finding:
     """Classifiers that see features and label, and nothing of the model, cannot tell members from non-members.
 
-    A linear and a boosted one, cross-fitted by unit in five folds; scores are ranks within their fold. Where one of them
-    does better than a coin (one-sided rank test, 1 % shared by the two), the sides were drawn differently, and an attack
-    may only see that difference.
+    A linear and a boosted one, cross-fitted by unit in five folds; scores are ranks within their fold. Where one of
+    them does better than a coin (one-sided rank test, half a per cent shared by the two), the sides were drawn differently, and an
+    attack may only see that difference.
     """
     if case.features is None and case.label_index is None:
         return not_applicable("neither features nor labels were given")
@@ -52,7 +52,8 @@ def blind_baseline(case: Case) -> Finding:
     estimates = areas + _beside(case, units, member, blind)
     counts = {"members": int(member.sum()), "non_members": int((~member).sum()), "columns": table.shape[1]}
     best = min(areas, key=lambda one: one.p_value if one.p_value is not None else 1.0)
-    words = f"AUC without the model: {', '.join(f'{one.value:.3f} ({name})' for name, one in zip(blind, areas, strict=True))}"
+    values = [f"{one.value:.3f} ({name})" for name, one in zip(blind, areas, strict=True)]
+    words = f"AUC without the model: {', '.join(values)}"
     if best.p_value is not None and best.p_value <= GATE_LEVEL / len(areas):
         return broken(f"{words}; members and non-members were not drawn alike", estimates, counts)
     return held(f"{words}; 0.5 is a coin toss", estimates, counts)

@@ -10,21 +10,21 @@ from unseen.stats.roc import auc
 def direction(case: Case) -> Finding:
     """No attack ranks members below others by more than chance.
 
-    Such a score is reversed, or it tells members apart in a way that nobody foresaw; either way "nothing found" would be
-    wrong. For attacks of the catalogue, whose direction is tested, it is passed over where others find a larger leak.
+    Such a score is reversed, or it tells members apart in a way that nobody foresaw; either way "nothing found" would
+    be wrong. Where other attacks find a leak, it is passed over in attacks of the catalogue, whose direction is tested,
+    unless the recommended one is among them.
     """
     if not case.scores:
         return not_applicable("no attack gave scores")
     level = GATE_LEVEL / len(case.scores)
     own = {attack.name for attack in case.attacks if not attack.score.__module__.startswith("unseen.attacks.")}
-    leaks = [one for one in case.results if one.state == LEAK]
-    largest = max([0.5, *(e.value for one in leaks for e in one.estimates if e.quantity == "auc")])
+    leak = any(one.state == LEAK for one in case.results)
     reversed_ones, estimates = [], []
     for name, scores in case.scores.items():
         if _reversed_p(scores, case) > level:
             continue
         measured = auc(scores, case.member)
-        if name in own | {case.recommended} or measured.value < 1 - largest:
+        if not leak or name in own | {case.recommended}:
             reversed_ones.append(name)
             estimates.append(measured)
     if reversed_ones:

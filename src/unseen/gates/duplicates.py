@@ -15,9 +15,8 @@ def duplicates(case: Case) -> Finding:
     counts = case.copies
     if counts is None:
         return not_applicable("no features were given, so copies cannot be looked for")
-    shares = []
-    for side in ("members", "non_members"):
-        shares.append((counts[f"exact_across_{side}"] + counts[f"near_across_{side}"]) / counts[side])
+    sides = ("members", "non_members")
+    shares = [(counts[f"exact_across_{side}"] + counts[f"near_across_{side}"]) / counts[side] for side in sides]
     words = (
         f"{counts['exact_across_members']} exact and {counts['near_across_members']} near copies among "
         f"{counts['members']} members, {counts['exact_across_non_members']} and {counts['near_across_non_members']} "

@@ -11,8 +11,8 @@ FEWEST = 10  # units a side, below which no interval says anything
 def resolution(case: Case) -> Finding:
     """There are enough members and non-members for the rates asked; where not, it says how many would do.
 
-    Broken where a side has under ten units, or where none of the rates asked can be resolved. A limit of the policy at a
-    rate that cannot be is undecided by itself.
+    Broken where a side has under ten units, or where none of the rates asked can be resolved. A limit of the policy at
+    a rate that cannot be is undecided by itself.
     """
     trial = case.trial
     counts = {"members": trial.members, "non_members": trial.non_members}

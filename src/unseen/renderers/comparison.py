@@ -51,7 +51,17 @@ def _facts(comparison: Comparison) -> Text:
 
 def _differences(comparison: Comparison) -> Table:
     table = Table(title="Rises", title_justify="left", box=None, pad_edge=False, header_style="bold")
-    headings = ("attack", "number", "before", "after", "rise [95 %]", "all at once, over", "adjusted p", "would find", "")
+    headings = (
+        "attack",
+        "number",
+        "before",
+        "after",
+        "rise [95 %]",
+        "all at once, over",
+        "adjusted p",
+        "would find",
+        "",
+    )
     for heading in headings:
         table.add_column(heading, no_wrap=heading == "attack")
     for one in comparison.differences:

@@ -1,25 +1,25 @@
 """The report as Markdown, short enough for a comment on a pull request; it names no record."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 
-from unseen.attack import ROWS
 from unseen.renderers.verdict import broken_gates, claim, figures, steps, title
-from unseen.renderers.words import BRIEF, between, calls, clean, find, percent, plain, quoted, short
+from unseen.renderers.words import BRIEF, between, calls, clean, find, headline_fpr, percent, plain, short
 from unseen.report import AttackResult, Report
 
 LONGEST = 160  # characters of one sentence that comes from the report
-MOST = 6  # reasons, limits, gates: the HTML report has them all
-ATTACKS = 8  # of one row
+LONGEST_OF_ALL = 600  # of the list of what was not tested
+MOST = 6  # reasons, limits, gates, steps: the HTML report has them all
+MOST_ATTACKS = 30
 SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
-MARK = {"over": "over", "within": "within", "undecided": "undecided"}
+WORST = {"over": 0, "undecided": 1, "within": 2}
 
 
 def escaped(text: str) -> str:
-    """Return `text` on one line so that a forge shows it as it is: no markup, HTML, link, image or mention.
+    r"""Return `text` on one line so that a forge shows it as it is: no markup, HTML, link, image or mention.
 
     >>> escaped("<b>*a|b*</b> @team #1")
-    '&lt;b&gt;\\\\*a\\\\|b\\\\*&lt;/b&gt; @\u2060team #\u20601'
+    '&lt;b&gt;\\*a\\|b\\*&lt;/b&gt; @\u2060team #\u20601'
     """
     text = SPECIAL.sub(r"\\\1", clean(text)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([@#])(?=\w)", "\\1\u2060", text)  # a word joiner: neither a mention nor a number of an issue
@@ -33,9 +33,10 @@ def said(text: str) -> str:
 
 def markdown(report: Report) -> str:
     """Return verdict, numbers, broken gates, limits, attacks by row and what to do next."""
+    found = claim(report)
     parts = [
         f"## unseen: {title(report).capitalize()}",
-        claim(report).capitalize(),
+        f"{found[0].upper()}{found[1:]}",
         _bullets(said(reason) for reason in report.reasons),
         _numbers(report),
         _gates(report),
@@ -43,9 +44,18 @@ def markdown(report: Report) -> str:
         _attacks(report),
         "**Next**",
         _bullets(said(step) for step in steps(report)),
-        _small(report),
+        f"Not tested: {escaped('; '.join(one.split(':')[0] for one in report.not_tested))}."[:LONGEST_OF_ALL],
+        _origin(report),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _origin(report: Report) -> str:
+    origin, unit = report.provenance, report.unit
+    return (
+        f"{report.members:,} members, {report.non_members:,} non-members ({said(unit)}s); seed {origin.seed}; "
+        f"data {said(origin.data_digest[:12])}, model {said(origin.model_digest[:12])}."
+    )
 
 
 def _bullets(lines: Iterable[str]) -> str:
@@ -54,33 +64,38 @@ def _bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {one}" for one in [*lines[:MOST], *more])
 
 
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> str:
+    if not rows:
+        return ""
+    lines = [f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *rows[:most]]]
+    more = f"\n\nand {len(rows) - most} more in the report" if len(rows) > most else ""
+    return "\n".join(lines) + more
+
+
 def _numbers(report: Report) -> str:
-    rows = [f"| {one.name} | {one.value} | {one.interval} | {said(one.meaning)} |" for one in figures(report)]
-    return "\n".join(["| number | value | 95 % | meaning |", "|---|---|---|---|", *rows]) if rows else ""
+    rows = [[one.name, one.value, one.interval, said(one.meaning)] for one in figures(report)]
+    return _table(["number", "value", "95 %", "meaning"], rows, MOST)
 
 
 def _gates(report: Report) -> str:
-    gates = broken_gates(report)
-    if not gates:
-        return ""
-    lines = (f"{said(one.name)}: {said(one.finding)}. **{said(one.advice)}**" for one in gates)
-    return f"**Broken checks of the audit itself**\n\n{_bullets(lines)}"
+    broken = [f"{said(one.name)}: {said(one.finding)}. **{said(one.advice)}**" for one in broken_gates(report)]
+    return f"**Broken checks of the audit itself**\n\n{_bullets(broken)}" if broken else ""
 
 
 def _limits(report: Report) -> str:
-    if not report.limits:
-        return ""
-    worst = sorted(report.limits, key=lambda one: ("over", "undecided", "within").index(one.verdict))
-    rows = [f"| {said(one.limit)} | {MARK[one.verdict]} | {said(one.detail)} |" for one in worst[:MOST]]
-    more = f"\n\nand {len(worst) - MOST} more limits in the report" if len(worst) > MOST else ""
-    return "\n".join(["| limit | verdict | closest |", "|---|---|---|", *rows]) + more
+    worst = sorted(report.limits, key=lambda one: WORST.get(one.verdict, 0))
+    rows = [[said(one.limit), said(one.verdict), said(one.detail)] for one in worst]
+    return _table(["limit", "verdict", "closest"], rows, MOST)
 
 
 def _attacks(report: Report) -> str:
-    rates = sorted({e.fpr for e in _quoted_rates(report) if e is not None})
-    heads = [f"TPR at FPR {percent(fpr)}" for fpr in rates]
-    lines = [f"| row | attack | state | AUC | {' | '.join(heads)} |".replace("|  |", "|"), "|---" * (4 + len(heads)) + "|"]
-    for row in ROWS:
-        for one in [one for one in report.attacks if one.row == row][:ATTACKS]:
-            lines.append(_attack(one, rates))
-    return "\n".join(lines) if len(lines) > 2 else ""
+    fpr = headline_fpr(report)
+    heads = ["row", "attack", "state", "AUC", "" if fpr is None else f"TPR at FPR {percent(fpr)}"]
+    rows = [_attack(one, fpr) for one in sorted(report.attacks, key=lambda one: one.row)]
+    return _table(heads, rows, MOST_ATTACKS)
+
+
+def _attack(one: AttackResult, fpr: float | None) -> list[str]:
+    area, rate = find(one.estimates, "auc"), find(one.estimates, "tpr", fpr)
+    called = between(rate) if rate is not None and calls(rate) else ""
+    return [said(one.row), said(one.name), BRIEF.get(one.state, said(one.state)), plain(area) if area else "", called]

@@ -33,7 +33,21 @@ from unseen.report import (
 MOST_RATES = 3  # columns of false-positive rates in the table of attacks
 ROC_ROWS = 8  # of the table beside the ROC curves, about; the curves have up to 61 rates
 TONES = {LEAK: "leak", NO_LEAK_FOUND: "good", INCONCLUSIVE: "doubt", FAILED: "doubt", BROKEN: "doubt", PRESENT: "leak"}
-MARKS = {LEAK: "●", PRESENT: "●", BROKEN: "✕", FAILED: "✕", INCONCLUSIVE: "?", NOT_APPLICABLE: "–"}  # never colour alone
+MARKS = {LEAK: "●", PRESENT: "●", BROKEN: "✕", FAILED: "✕", INCONCLUSIVE: "?", NOT_APPLICABLE: "-"}
+FROM_WORDS = (
+    "between",
+    "plain",
+    "percent",
+    "number",
+    "chance",
+    "told",
+    "counted",
+    "find",
+    "calls",
+    "sentence",
+    "BRIEF",
+)
+FROM_VERDICT = ("title", "claim", "asked", "figures", "steps", "broken_gates", "no_protection")
 LIKELIHOODS = ("high", "moderate", "low", "not found", "not measured")
 HARMS = ("not declared", *SEVERITIES)
 ACCESSES = {
@@ -54,31 +68,35 @@ class Row(NamedTuple):
 def html_page(report: Report) -> str:
     """Return the whole document; everything that comes from the report is escaped."""
     rates = asked_rates(report.attacks)
-    return _environment().get_template("report.html.jinja").render(
-        report=report,
-        tone=TONES.get(report.state, "muted"),
-        tones=TONES,
-        marks=MARKS,
-        light=LIGHT,
-        dark=DARK,
-        signal_rows=by_row(ROWS, report.attacks),
-        factor_rows=by_row(FACTOR_ROWS, report.factors),
-        rates=rates,
-        refused=refusals(report.attacks),
-        roc_rows=roc_rows(report.curves),
-        bands=bands(report.exposure) if report.exposure else [],
-        likelihoods=LIKELIHOODS,
-        harms=HARMS,
-        accesses=ACCESSES,
-        values=believed(report),
-        plan=plan_lines(report.provenance.plan),
-        charts={
-            "roc": roc_chart(report),
-            "attacks": attacks_chart(report),
-            "slices": slices_chart(report),
-            "gates": gates_chart(report),
-            "exposure": exposure_chart(report),
-        },
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            report=report,
+            tone=TONES.get(report.state, "muted"),
+            tones=TONES,
+            marks=MARKS,
+            light=LIGHT,
+            dark=DARK,
+            signal_rows=by_row(ROWS, report.attacks),
+            factor_rows=by_row(FACTOR_ROWS, report.factors),
+            rates=rates,
+            refused=refusals(report.attacks),
+            roc_rows=roc_rows(report.curves),
+            bands=bands(report.exposure) if report.exposure else [],
+            likelihoods=LIKELIHOODS,
+            harms=HARMS,
+            accesses=ACCESSES,
+            values=believed(report),
+            plan=plan_lines(report.provenance.plan),
+            charts={
+                "roc": roc_chart(report),
+                "attacks": attacks_chart(report),
+                "slices": slices_chart(report),
+                "gates": gates_chart(report),
+                "exposure": exposure_chart(report),
+            },
+        )
     )
 
 
@@ -91,12 +109,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {
-        name: getattr(words, name)
-        for name in ("between", "plain", "percent", "number", "chance", "told", "counted", "find", "calls", "sentence", "BRIEF")
-    }
-    names = ("title", "claim", "asked", "figures", "steps", "broken_gates", "no_protection")
-    environment.globals |= {name: getattr(verdict, name) for name in names}
+    environment.globals |= {name: getattr(words, name) for name in FROM_WORDS}
+    environment.globals |= {name: getattr(verdict, name) for name in FROM_VERDICT}
     return environment
 
 
@@ -148,5 +162,6 @@ def plan_lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
     lines = []
     for section, content in plan.items():
         inside = content.items() if isinstance(content, dict) else [("", content)]
-        lines += [(f"{section}.{key}" if key else section, msgspec.json.encode(value).decode()) for key, value in inside]
+        named = [(f"{section}.{key}" if key else section, value) for key, value in inside]
+        lines += [(name, msgspec.json.encode(value).decode()) for name, value in named]
     return lines

@@ -1,4 +1,4 @@
-"""The colours of the document and its charts, on light and on dark; text on its ground has a contrast of 4.5 and more."""
+"""The colours of the document and its charts, on light and on dark; text has a contrast of 4.5 and more."""
 
 LIGHT = {
     "ground": "#fdfcf9",

@@ -45,9 +45,9 @@ UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\u
 
 
 def clean(text: str) -> str:
-    """Return `text` on one line with white space as spaces and other control characters as U+FFFD.
+    r"""Return `text` on one line with white space as spaces and other control characters as U+FFFD.
 
-    >>> clean("two\\n lines" + chr(27))
+    >>> clean("two\n lines" + chr(27))
     'two lines\ufffd'
     """
     return UNPRINTABLE.sub("\ufffd", re.sub(r"[ \t\r\n]+", " ", text))

@@ -35,7 +35,7 @@ def tpr_difference(scores: Floats, other: Floats, member: Bools, fpr: float, con
     return _estimate(new, old, together, fpr, confidence, method, _counts(new) | _counts(old, "other_") | both)
 
 
-def tpr_difference_unpaired(  # noqa: PLR0913, PLR0917 - two sets of units, a rate and a confidence
+def tpr_difference_unpaired(
     scores: Floats, member: Bools, other: Floats, other_member: Bools, fpr: float, confidence: float = 0.95
 ) -> Estimate:
     """Return the same difference, as of two independent sets of units; see `tpr_difference`."""
@@ -72,7 +72,7 @@ class _Rate:
         return float(self.found.mean())
 
     def above(self, allowed: int) -> float:
-        """Return the share of members above the threshold that at most `allowed` non-members exceed; at the ends 0, 1."""
+        """Return the share of members above the threshold that `allowed` non-members may exceed; at the ends 0, 1."""
         if allowed < 0:
             return 0.0
         if allowed >= self.outside.size:
@@ -90,7 +90,7 @@ class _Rate:
         return (self.value - rate.low, rate.high - self.value), by_threshold
 
 
-def _estimate(  # noqa: PLR0913, PLR0917 - private: two rates and how to describe their difference
+def _estimate(
     new: _Rate,
     old: _Rate,
     together: tuple[float, float],

@@ -15,9 +15,9 @@ def element(tag: str, attributes: dict[str, str], *children: Markup | str) -> Ma
     >>> element("text", {"x": "1"}, "a < b")
     Markup('<text x="1">a &lt; b</text>')
     """
-    given = Markup("").join(Markup(' {}="{}"').format(Markup(name), value) for name, value in attributes.items())
+    given = Markup("").join(Markup(' {}="{}"').format(name, value) for name, value in attributes.items())
     inside = Markup("").join(children)
-    return Markup("<{}{}>{}</{}>").format(Markup(tag), given, inside, Markup(tag))
+    return Markup("<{}{}>{}</{}>").format(tag, given, inside, tag)
 
 
 def words(x: float, y: float, text: str, anchor: str = "start", colour: str = "muted", size: float = 12.5) -> Markup:

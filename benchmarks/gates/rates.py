@@ -1,0 +1,60 @@
+"""How often each gate blocks a clean audit, and how often it catches its flaw, over many simulated worlds.
+
+    python benchmarks/gates/rates.py 400
+
+One thread a worker, two workers. Worlds are those of tests/gates: half of them leak, none has a flaw of the audit.
+"""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import joblib
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.gates.planted import balanced, case_of, changed, clean
+
+from unseen.gates import GATES
+from unseen.stats.intervals import clopper_pearson
+
+SIZES, REFERENCES, LEAKS = (300, 1000, 3000), (3, 8, 16), (0.0, 1.0)
+
+
+def blocked(seed):
+    """Return the gates that break on a clean world."""
+    case = clean(seed + 10_000, SIZES[seed % 3], REFERENCES[seed // 3 % 3], LEAKS[seed // 9 % 2])
+    return [gate.name for gate in GATES if gate(case).state == "broken"]
+
+
+def flawed(seed):
+    """Return which flaws were caught on worlds of 1,000 records, by name."""
+    case = clean(seed, 1000, 8, 1.0)
+    features = np.array(case.signals["features"])
+    features[~case.member, 1] += 0.4
+    listed = case.signals["ref_member"].copy()
+    listed[0] = case.member
+    flaws = {
+        "shifted split (0.4 sd in one of four columns)": case_of(changed(case, features=features), case.member),
+        "balanced references": balanced(seed, 1000),
+        "a reference trained on the members": case_of(changed(case, ref_member=listed), case.member),
+        "tiny n0 (80 records)": clean(seed, 80, 8, 1.0),
+    }
+    return [name for name, one in flaws.items() if any(gate(one).state == "broken" for gate in GATES)]
+
+
+def told(worlds, work):
+    """Print a row for each name that `work` returns, with its exact interval."""
+    found = Counter(name for names in joblib.Parallel(n_jobs=2)(joblib.delayed(work)(k) for k in range(worlds)) for name in names or ["(none)"])
+    for name, count in sorted(found.items()):
+        rate = clopper_pearson(count, worlds)
+        print(f"| {name} | {count} of {worlds} | {100 * rate.value:.1f} % [{100 * rate.low:.1f}, {100 * rate.high:.1f}] |", flush=True)
+
+
+if __name__ == "__main__":
+    worlds = int(sys.argv[1])
+    print("clean worlds, blocked by")
+    told(worlds, blocked)
+    print("planted flaws, caught")
+    told(worlds // 4, flawed)
