@@ -17,19 +17,24 @@ MODULES = {name.removesuffix(".__init__"): path for path, name in FILES.items()}
 NOUNS = [  # each may import those before it
     *("access", "errors", "signal", "estimate", "scores", "target"),
     *("trial", "attack", "policy", "report", "reference", "plan"),
+    *("case", "gate", "factor", "comparison"),
 ]
 MAY_IMPORT = {  # of unseen, by folder; a folder that is not here is held by the other tests only
     "attacks": {"access", "attack", "attacks", "errors", "moments", "scores", "signal", "signals"},
     "moments": {"errors", "moments", "signal"},
     "signals": {"access", "errors", "signal", "signals"},
     "stats": {"errors", "estimate", "signal", "stats"},
-    "renderers": {"attack", "errors", "estimate", "policy", "renderers", "report"},
+    "renderers": {"attack", "comparison", "errors", "estimate", "policy", "renderers", "report"},
+    "gates": {*NOUNS, "curves", "estimating", "features", "gates", "signals", "stats"},
+    "factors": {*NOUNS, "attacks", "factors", "features", "signals", "stats"},
 }
 NEVER = {  # from elsewhere: no disk, no network, no model; and a renderer that cannot compute
     "attacks": {"os", "io", "pathlib", "socket", "torch", "joblib", "polars", "skops"},
     "moments": {"os", "io", "pathlib", "socket", "torch", "joblib", "polars", "sklearn"},
     "signals": {"os", "io", "pathlib", "socket", "torch", "joblib", "polars", "sklearn"},
     "stats": {"os", "io", "pathlib", "socket", "torch", "joblib", "polars", "sklearn"},
+    "gates": {"os", "io", "pathlib", "socket", "torch", "joblib", "skops"},
+    "factors": {"os", "io", "pathlib", "socket", "torch", "joblib", "skops"},
     "renderers": {"numpy", "scipy", "sklearn", "polars"},
 }
 OPTIONAL = {"pandas", "pyarrow", "xgboost", "lightgbm", "catboost", "torch", "transformers", "ray", "httpx", "requests"}

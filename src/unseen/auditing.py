@@ -306,7 +306,7 @@ def make_report(
 ) -> Report:
     """Return the report: judgement, gates, factors, conditions and provenance in one value."""
     trial = case.trial
-    weighed = weigh(case, judgement, options.gates, options.factors)
+    weighed = weigh(case, judgement, options.gates, options.factors, options.progress)
     drawn = best_of_each_row(case.attacks, case.scores, case.recommended)
     exposed = case.p_values.get(case.recommended)
     return Report(

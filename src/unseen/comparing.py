@@ -111,14 +111,14 @@ def _units(before: SavedRun, after: SavedRun) -> _Units:
     apart = partial(_Units, before.units, after.units, paired=False)
     same_data = before.report.provenance.data_digest == after.report.provenance.data_digest
     if not same_data and _numbered(before.units) and _numbered(after.units):
-        return apart(pairing="unpaired: neither run names its records by ids, and their data differ")
+        return apart(pairing="unpaired, as neither run names its records by ids, and their data differ")
     keys = ["id", "member"]
     older = before.units.join(after.units.select(keys), on=keys, how="semi").sort("id")
     newer = after.units.join(before.units.select(keys), on=keys, how="semi").sort("id")
     common, most = older.height, max(before.units.height, after.units.height)
     what = f"{after.report.unit}s"
     if common == most:
-        return _Units(older, newer, paired=True, pairing=f"paired: the same {common} {what} in both runs")
+        return _Units(older, newer, paired=True, pairing=f"paired, the same {common} {what} in both runs")
     found = _Units(
         older,
         newer,
@@ -128,7 +128,7 @@ def _units(before: SavedRun, after: SavedRun) -> _Units:
     )
     if found.fewest >= FEWEST_COMPARED:
         return found
-    return apart(pairing=f"unpaired: only {common} {what} have the same id and side in both runs")
+    return apart(pairing=f"unpaired, as only {common} {what} have the same id and side in both runs")
 
 
 def _numbered(units: pl.DataFrame) -> bool:
@@ -267,7 +267,7 @@ def _told(one: Difference) -> str:
 
 def _looked(differences: list[Difference], margin: float) -> Iterator[str]:
     yield f"no rise above {margin:g} was found, at one error budget of 5 % for {len(differences)} comparisons"
-    reach = {}
+    reach = dict[str, list[float | None]]()
     for one in differences:
         name = one.quantity.upper() if one.fpr is None else f"{one.quantity.upper()} at FPR {one.fpr:g}"
         reach.setdefault(name, []).append(one.rise.detectable)
@@ -290,7 +290,11 @@ def _notes(before: Report, after: Report) -> list[str]:
         "unseen": (before.provenance.versions.get("unseen"), after.provenance.versions.get("unseen")),
     }
     notes = [f"the runs differ in {name}: {old}, then {new}" for name, (old, new) in facts.items() if old != new]
-    if before.provenance.data_digest != after.provenance.data_digest:
+    tables = "table" in {
+        before.provenance.model_digest,
+        after.provenance.model_digest,
+    }  # of answers: its data are those
+    if not tables and before.provenance.data_digest != after.provenance.data_digest:
         notes.append("the runs hold different data, or sides: numbers may differ for that alone")
     return notes
 

@@ -1,7 +1,8 @@
 """Weighing: gates, factors, the three buckets of evidence, likelihood beside harm; after the attacks are judged."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from unseen.case import Case
 from unseen.estimate import Estimate
@@ -10,6 +11,7 @@ from unseen.factors import FACTORS
 from unseen.gate import Gate
 from unseen.gates import GATES
 from unseen.judgement import Judgement
+from unseen.options import Progress, quiet
 from unseen.report import (
     BROKEN,
     FAILED,
@@ -23,6 +25,7 @@ from unseen.report import (
     Risk,
 )
 
+T = TypeVar("T")
 LIKELY, SOME = 10.0, 2.0  # how many times likelier a call is for a member than for another
 
 
@@ -39,16 +42,29 @@ class Weighed:
 
 
 def weigh(
-    case: Case, judgement: Judgement, own_gates: Sequence[Gate] = (), own_factors: Sequence[Factor] = ()
+    case: Case,
+    judgement: Judgement,
+    own_gates: Sequence[Gate] = (),
+    own_factors: Sequence[Factor] = (),
+    progress: Progress = quiet,
 ) -> Weighed:
     """Ask every gate and every factor, those of the catalogue and the caller's own, and conclude.
 
     A broken gate makes whatever was measured inconclusive.
     """
-    gates = [gate(case) for gate in (*GATES, *own_gates)]
-    factors = [factor(case) for factor in (*FACTORS, *own_factors)]
+    gates = _asked("gates", (*GATES, *own_gates), case, progress)
+    factors = _asked("factors", (*FACTORS, *own_factors), case, progress)
     state, reasons = gated(judgement.state, judgement.reasons, gates)
     return Weighed(state, reasons, gates, factors, evidence(judgement, gates, factors), risk(case, state))
+
+
+def _asked(what: str, all_of_them: Sequence[Callable[[Case], T]], case: Case, progress: Progress) -> list[T]:
+    answers = []
+    for done, one in enumerate(all_of_them):
+        progress(what, done, len(all_of_them))
+        answers.append(one(case))
+    progress(what, len(all_of_them), len(all_of_them))
+    return answers
 
 
 def gated(state: str, reasons: list[str], gates: Sequence[GateResult]) -> tuple[str, list[str]]:

@@ -37,7 +37,9 @@ class Browser:
 
     def show(self, path, width, scheme, media="screen"):
         """Load a file at a width in pixels, in "light" or "dark"."""
-        self.tell("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
+        self.tell(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
+        )
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.tell("Emulation.setEmulatedMedia", media=media, features=features)
         self._call("POST", f"{self.session}/url", {"url": path.as_uri()})

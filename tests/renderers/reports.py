@@ -1,4 +1,4 @@
-"""Reports made by hand, with every field filled: one of each state, one under a policy, and one full of hostile names."""
+"""Reports made by hand, every field filled: one of each state, some under a policy, one full of hostile names."""
 
 from msgspec.structs import replace
 
@@ -33,7 +33,7 @@ from unseen.report import (
 
 MEMBERS, NON_MEMBERS = 2_000, 4_000
 IDS = ["patient-0007", "patient-0119", "patient-1408"]
-HOSTILE = "<script>alert(1)</script>\n| `a` ]]> & \"b\" 'c' \x00\x07\x1b[31m\u202e ![x](http://x) @team #1 {{ 7 * 7 }} ‮"
+HOSTILE = "<script>alert(1)</script>\n| `a` ]]> & \"b\" 'c' \x00\x07\x1b[31m\u202e ![x](http://x) @team #1 {{ 7 * 7 }}"
 FAMILIES = (
     ("rank-combined", "S2", 0.83),
     ("lira-online", "S2", 0.77),
@@ -188,10 +188,19 @@ def factors():
             [gap],
         ),
         FactorResult("repeats", "F2", NOT_SEEN, "Records repeat.", "no record repeats another", ["de-duplication"]),
-        FactorResult("output-detail", "F5", PRESENT, "Answers are fine-grained.", "probabilities", ["rounding", "top-k"]),
+        FactorResult(
+            "output-detail", "F5", PRESENT, "Answers are fine-grained.", "probabilities", ["rounding", "top-k"]
+        ),
         FactorResult("who-may-query", "F6", DECLARED, "Many may ask.", "anybody, 10,000 times a day", ["rate limits"]),
         FactorResult(
-            "capacity", "F4", NOT_APPLICABLE, "Free parameters a record.", "they cannot be counted here", [], [], {"records": 9_000}
+            "capacity",
+            "F4",
+            NOT_APPLICABLE,
+            "Free parameters a record.",
+            "they cannot be counted here",
+            [],
+            [],
+            {"records": 9_000},
         ),
     ]
 
@@ -201,12 +210,20 @@ def specimen(state=LEAK):
     found = state in {LEAK, INCONCLUSIVE}
     attacks = [attack(*one, found=found) for one in FAMILIES]
     attacks.append(AttackResult("qmia", "S2", NOT_APPLICABLE, ["population"], "no population was handed in"))
-    values = [("sex", "F", 0.79), ("sex", "M", 0.86), ("class", "0", 0.8), ("class", "1", 0.92), ("loss decile", "9 of 10", 0.94)]
+    values = [
+        ("sex", "F", 0.79),
+        ("sex", "M", 0.86),
+        ("class", "0", 0.8),
+        ("class", "1", 0.92),
+        ("loss decile", "9 of 10", 0.94),
+    ]
     slices = [cell(*one, found=True) if found else cell(*one[:2], 0.51, found=False) for one in values]
     slices.append(SliceResult("town", "(values under ten units a side)", suppressed=True, state=NOT_APPLICABLE))
     failures = [AttackResult(*one[:2], FAILED, ["labels"], "the model raised ValueError") for one in FAMILIES]
     reasons = {
-        LEAK: ["8 of 8 attacks and 5 of 5 slices measured are above chance, at one error budget of 5 % for all of them"],
+        LEAK: [
+            "8 of 8 attacks and 5 of 5 slices measured are above chance, at one error budget of 5 % for all of them"
+        ],
         NO_LEAK_FOUND: ["no test found a leak; see what each would have found"],
         INCONCLUSIVE: [
             "gate blind-baseline: a classifier that never saw the model tells them apart with an AUC of 0.71",
@@ -271,7 +288,11 @@ def specimen(state=LEAK):
             versions={"unseen": "0.1.0", "python": "3.11.9", "numpy": "2.4.6"},
             data_digest="1f0c9a3be2d45a67c8b90d1e2f3a4b5c",
             model_digest="9a8b7c6d5e4f30211203f4e5d6c7b8a9",
-            plan={"target": {"model": "models/model.skops"}, "data": {"members": "train.parquet", "label": "income"}, "seed": 7},
+            plan={
+                "target": {"model": "models/model.skops"},
+                "data": {"members": "train.parquet", "label": "income"},
+                "seed": 7,
+            },
             started="2026-03-04T05:06:07+00:00",
             seconds=41.3,
         ),

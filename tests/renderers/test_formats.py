@@ -12,9 +12,9 @@ import xmlschema
 from markdown_it import MarkdownIt
 from msgspec.structs import replace
 from rich.console import Console
-
 from tests.renderers.reports import IDS, attack, cell, hostile, judged, specimen
 from tests.renderers.test_page import REPORTS
+
 from unseen.errors import PlanError
 from unseen.renderers.formats import FORMATS, rendered
 from unseen.renderers.html import summary_html
@@ -97,7 +97,9 @@ def test_sarif_is_valid(report):
 def test_sarif_has_a_rule_for_each_attack_gate_and_kind_of_limit():
     rules = [rule["id"] for rule in run(judged())["tool"]["driver"]["rules"]]
     assert len(rules) == len(set(rules))
-    assert {"attack/rank-combined", "attack/qmia", "gate/blind-baseline", "limit/tpr", "limit/auc", "slice"} <= set(rules)
+    assert {"attack/rank-combined", "attack/qmia", "gate/blind-baseline", "limit/tpr", "limit/auc", "slice"} <= set(
+        rules
+    )
 
 
 def test_sarif_results_are_leaks_broken_gates_and_limits_that_are_over():
@@ -132,7 +134,12 @@ def test_sarif_names_the_taxonomies_on_every_finding():
 
 @pytest.mark.parametrize(
     ("model", "uri"),
-    [("/home/ann/secret/model.skops", "model.skops"), ("C:\\Users\\ann\\m 1.pkl", "m_1.pkl"), ("..", ".."), (3, "plan.toml")],
+    [
+        ("/home/ann/secret/model.skops", "model.skops"),
+        ("C:\\Users\\ann\\m 1.pkl", "m_1.pkl"),
+        ("..", ".."),
+        (3, "plan.toml"),
+    ],
 )
 def test_sarif_locates_a_file_by_its_name_alone(model, uri):
     origin = replace(specimen().provenance, plan={"target": {"model": model}})
@@ -171,7 +178,9 @@ def test_junit_counts_what_it_holds(report):
 
 def test_without_a_policy_a_leak_fails_its_attack():
     found = cases(specimen())
-    assert found["attacks", "rank-combined"] == found["slices", "slices by sex"] == found["report", "verdict"] == "failure"
+    assert (
+        found["attacks", "rank-combined"] == found["slices", "slices by sex"] == found["report", "verdict"] == "failure"
+    )
     assert found["attacks", "qmia"] == found["gates", "person-disjointness"] == "skipped"
     assert found["gates", "blind-baseline"] == "passed"
 
@@ -216,7 +225,12 @@ def test_markdown_stays_short_with_much_to_tell():
 def test_markdown_says_verdict_numbers_limits_attacks_and_what_to_do():
     text = markdown(judged())
     assert text.startswith("## unseen: Over policy\n")
-    for words in ("| AUC | 0.830 | 0.818 to 0.842 |", "| TPR at FPR 1 % at most 0.05 | over |", "**Next**", "model inversion"):
+    for words in (
+        "| AUC | 0.830 | 0.818 to 0.842 |",
+        "| TPR at FPR 1 % at most 0.05 | over |",
+        "**Next**",
+        "model inversion",
+    ):
         assert words in text
     assert "| S2 | rank-combined | leak | 0.830 [0.818, 0.842] | 9.7 % [8.7, 10.7] |" in text
     assert text.index("| S1 |") < text.index("| S2 |") < text.index("| S3 |")

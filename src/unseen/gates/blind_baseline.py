@@ -23,8 +23,8 @@ from unseen.features.rows import take_rows
 from unseen.gate import GATE_LEVEL, Finding, Gate, broken, held, not_applicable
 from unseen.gates.some_units import some_units
 from unseen.signal import Array, Bools, Floats, Ints
+from unseen.stats.cross_fitted import cross_fitted_auc, widened
 from unseen.stats.difference import auc_difference
-from unseen.stats.roc import auc
 
 FOLDS = 5
 FEW_LEVELS = 20  # a column with no more becomes one of zeros and ones a level, for the linear classifier
@@ -34,7 +34,7 @@ def blind_baseline(case: Case) -> Finding:
     """Classifiers that see features and label, and nothing of the model, cannot tell members from non-members.
 
     A linear and a boosted one, cross-fitted by unit in five folds; scores are ranks within their fold. Where one of
-    them does better than a coin (one-sided rank test, half a per cent shared by the two), the sides were drawn differently, and an
+    them does better than a coin (one-sided rank test, 0.5 % for the two), the sides were drawn differently, and an
     attack may only see that difference.
     """
     if case.features is None and case.label_index is None:
@@ -48,7 +48,7 @@ def blind_baseline(case: Case) -> Finding:
         name: _cross_fitted(columns, unit_of, member, make)
         for name, columns, make in (("linear", _levels(table), _linear), ("boosted trees", table, _boosted))
     }
-    areas = [replace(auc(scores, member), attack=f"blind, {name}") for name, scores in blind.items()]
+    areas = [replace(cross_fitted_auc(scores, member), attack=f"blind, {name}") for name, scores in blind.items()]
     estimates = areas + _beside(case, units, member, blind)
     counts = {"members": int(member.sum()), "non_members": int((~member).sum()), "columns": table.shape[1]}
     best = min(areas, key=lambda one: one.p_value if one.p_value is not None else 1.0)
@@ -116,7 +116,7 @@ def _beside(case: Case, units: Ints, member: Bools, blind: dict[str, Floats]) ->
         return []
     scores = case.scores[case.recommended][units]
     return [
-        replace(auc_difference(scores, other, member), attack=f"{case.recommended} minus blind, {name}")
+        replace(widened(auc_difference(scores, other, member)), attack=f"{case.recommended} minus blind, {name}")
         for name, other in blind.items()
     ]
 

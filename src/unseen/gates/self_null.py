@@ -27,7 +27,7 @@ DEALT_ANEW = "on answers dealt anew among the records"
 def self_null(case: Case) -> Finding:
     """The whole pipeline finds nothing where nothing can be found, and the references' coins carry no membership.
 
-    Three questions at half a per cent each. A reference takes the target's place, with the other references against it: its coins
+    Three questions at 0.5 % each. A reference takes the target's place, with the other references against it: its coins
     never knew the members. Then its answers (the target's own, where there are no references) are dealt anew among the
     records, which makes members of coin tosses: who still finds members knows them from elsewhere. And the number of
     references that had each record, and each reference's own list, must not tell members from others, as they do where

@@ -108,8 +108,11 @@ def _repairs(report: Report) -> list[str]:
     if 2 * references.finished < references.asked:
         why = ", ".join(f"{count} x {name}" for name, count in references.failures.items()) or "no reason was kept"
         found.append(f"Repair what stopped references from being trained: {why}.")
-    failed = [one for one in report.attacks if one.state == FAILED]
-    found += [f"Repair {one.name}, or leave it out of the plan: {one.reason}." for one in failed[:MOST_STEPS]]
+    failed: dict[str, list[str]] = {}
+    for one in report.attacks:
+        if one.state == FAILED:
+            failed.setdefault(one.reason, []).append(one.name)
+    found += [f"Repair {_some(names)}, or leave out of the plan: {why}." for why, names in failed.items()]
     undecided = [one for one in report.limits if one.verdict == "undecided"]
     found += [f"Limit {one.limit} is undecided ({one.detail}): audit more records." for one in undecided]
     unclear = [one for one in report.attacks if one.state == INCONCLUSIVE]
@@ -122,6 +125,10 @@ def _repairs(report: Report) -> list[str]:
         if count > report.non_members
     ]
     return found or [f"{one.name}: {one.reason}." for one in unclear[:1]] or [f"{one}." for one in report.reasons]
+
+
+def _some(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} attacks ({', '.join(names[:MOST_STEPS])}, ...)"
 
 
 def _lowering(report: Report) -> list[str]:

@@ -111,13 +111,14 @@ def plain(one: Estimate) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number with three digits that matter.
+    """Return a number with three digits that matter, or all of a large one's before the point.
 
-    >>> number(0.8271), number(12.34), number(0.0), number(3.2e-7)
-    ('0.827', '12.3', '0', '3.2e-07')
+    >>> number(0.8271), number(12.34), number(0.0), number(3.2e-7), number(2500.0)
+    ('0.827', '12.3', '0', '3.2e-07', '2,500')
     """
-    plainly = 0.001 <= abs(value) < 1
-    return f"{value:.3f}" if plainly else f"{value:.3g}"
+    if 1_000 <= abs(value) < 1e9:
+        return f"{value:,.0f}"
+    return f"{value:.3f}" if 0.001 <= abs(value) < 1 else f"{value:.3g}"
 
 
 def chance(value: float | None) -> str:
@@ -131,13 +132,13 @@ def told(one: Estimate) -> str:
     prior = f" and prior {percent(one.prior)}" if one.prior is not None else ""
     value = f"{number(one.value)} [{number(one.low)}, {number(one.high)}]"
     value = between(one) if one.quantity in RATES else value
-    of = f", {one.attack}" if one.attack else ""
-    return f"{quantity(one)}{at}{prior}: {value} at {percent(one.confidence)}{of}"
+    of = f" ({one.attack})" if one.attack else ""
+    return f"{quantity(one)}{of}{at}{prior}: {value} at {percent(one.confidence)}"
 
 
 def quantity(one: Estimate) -> str:
-    """Return what an estimate is of, as people write it."""
-    return QUANTITIES.get(one.quantity, one.quantity)
+    """Return what an estimate is of, as people write it: `auc_difference` is "AUC difference"."""
+    return " ".join(QUANTITIES.get(word, word) for word in one.quantity.replace("_", " ").split(" "))
 
 
 def counted(counts: dict[str, int]) -> str:

@@ -121,8 +121,8 @@ def _phi(one: Bools, other: Bools) -> float:
     """Return the correlation of two yes-or-no answers on the same units; towards 0 by Newcombe's correction."""
     both, neither = int((one & other).sum()), int((~one & ~other).sum())
     first, second = int((one & ~other).sum()), int((~one & other).sum())
-    product = both * neither - first * second
-    product = max(product - one.size / 2, 0.0) if product > 0 else product
+    crossed = float(both * neither - first * second)
+    product = max(crossed - one.size / 2, 0.0) if crossed > 0 else crossed
     margins = float((both + first) * (second + neither) * (both + second) * (first + neither))
     return product / np.sqrt(margins) if margins else 0.0
 

@@ -30,7 +30,7 @@ def gates_chart(report: Report) -> Markup:
             y += NUMBER
             colour = COLOURS.get(gate.state, "muted")
             shapes += [
-                words(LEFT, y - 18, short(quantity(one), 60), size=11),
+                words(LEFT, y - 18, short(f"{quantity(one)}{one.attack and ', '}{one.attack}", 56), size=11),
                 line(LEFT, y - 7, WIDTH - RIGHT, y - 7),
                 line(across(one.low), y - 7, across(one.high), y - 7, colour, 2),
                 dot(across(one.value), y - 7, colour, full=gate.state == BROKEN),

@@ -58,7 +58,8 @@ def figure(name: str, title: str, description: str, height: float, *shapes: Mark
         "width": f"{WIDTH}",
         "height": f"{height:.0f}",
         "role": "img",
-        "aria-labelledby": f"{name}-title {name}-description",
+        "aria-labelledby": f"{name}-title",
+        "aria-describedby": f"{name}-description",
         "font-family": FONT,
     }
     said = (
