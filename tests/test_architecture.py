@@ -37,7 +37,10 @@ NEVER = {  # from elsewhere: no disk, no network, no model; and a renderer that 
     "factors": {"os", "io", "pathlib", "socket", "torch", "joblib", "skops"},
     "renderers": {"numpy", "scipy", "sklearn", "polars"},
 }
-OPTIONAL = {"pandas", "pyarrow", "xgboost", "lightgbm", "catboost", "torch", "transformers", "ray", "httpx", "requests"}
+OPTIONAL = {
+    *("pandas", "pyarrow", "xgboost", "lightgbm", "catboost", "mlflow"),
+    *("torch", "transformers", "ray", "httpx", "requests"),
+}
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "manager", "base"}
 EXCEPTED = {SRC / "attacks" / "base.py"}  # BASE is the attack's name in the literature
 UNSAID = re.compile(r"\bsafe\b|\banonymous\b|\bno leakage\b", re.IGNORECASE)

@@ -14,7 +14,7 @@ def keep(name: str, outcome: unseen.Outcome, started: float) -> None:
     run = outcome.save(HOME / "runs" / name)
     page = HOME / "reports" / f"{name}.html"
     page.parent.mkdir(exist_ok=True)
-    page.write_text(unseen.renderers.page.render_html(outcome.report), encoding="utf-8")
+    page.write_bytes(unseen.renderers.formats.rendered(outcome.report, "html"))
     own, workers = (resource.getrusage(who).ru_maxrss / 2**20 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     print(outcome)
     print(f"{time.monotonic() - started:.0f} s; {own:.1f} GiB at most in this process, {workers:.1f} in the largest worker")

@@ -18,6 +18,7 @@ _PUBLIC = {
     "Estimate": "unseen.estimate",
     "Manifest": "unseen.manifest",
     "Limit": "unseen.policy",
+    "log_to_mlflow": "unseen.tracking",
     "Outcome": "unseen.outcome",
     "Policy": "unseen.policy",
     "Records": "unseen.records",

@@ -16,7 +16,7 @@ from unseen.estimate import Estimate
 from unseen.estimating import ERROR_BUDGET
 from unseen.outcome import Outcome
 from unseen.report import FAILED, INCONCLUSIVE, NOT_APPLICABLE, Report
-from unseen.saved import SavedRun, read_run
+from unseen.saved import SavedRun, read_saved
 from unseen.signal import Bools, Floats
 from unseen.stats.difference import auc_difference
 from unseen.stats.intervals import delong_variance
@@ -103,7 +103,7 @@ def compare(older: str | Path | Outcome | SavedRun, newer: str | Path | Outcome 
 def _run(given: str | Path | Outcome | SavedRun) -> SavedRun:
     if isinstance(given, Outcome):
         return SavedRun(given.report, given.records)
-    return given if isinstance(given, SavedRun) else read_run(given)
+    return given if isinstance(given, SavedRun) else read_saved(given)
 
 
 def _units(before: SavedRun, after: SavedRun) -> _Units:

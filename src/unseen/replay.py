@@ -12,8 +12,7 @@ from unseen.plan import Plan, convert_plan
 from unseen.planned import DEFAULT_FOLDER, plan_options, run_plan
 from unseen.provenance import versions
 from unseen.report import Report
-from unseen.runs import PLAN, REPORT, Claim
-from unseen.saved import read_report
+from unseen.runs import PLAN, REPORT, Claim, read_run
 
 
 def audit_report(
@@ -34,7 +33,7 @@ def audit_report(
     """
     path = Path(path).resolve()
     path = path / REPORT if path.is_dir() else path
-    report = read_report(path)
+    report = read_run(path)
     plan = runnable(report, path)
     if plan.target is not None and (plan.target.trust or plan.target.trusted_types) and not trust:
         raise PlanError(f"the plan in {path.name} trusts its model file, which may run code: say --trust if you do.")
@@ -86,7 +85,7 @@ def files_of(plan: Plan) -> Iterator[str]:
 
 def other_versions(path: str | Path) -> list[str]:
     """Return in one sentence each which libraries are not those that a report was made with."""
-    report, here = read_report(path), versions()
+    report, here = read_run(Path(path)), versions()
     return [
         f"the report was made with {name} {then}, here is {here.get(name, 'none')}: last digits may differ."
         for name, then in report.provenance.versions.items()

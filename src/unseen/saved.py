@@ -3,13 +3,12 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import polars as pl
 
-from unseen.errors import FolderError, UnseenError
-from unseen.report import SCHEMA, Report, from_json
-from unseen.runs import RECORDS, REPORT
+from unseen.errors import FolderError
+from unseen.report import Report
+from unseen.runs import RECORDS, REPORT, read_run
 from unseen.stats.intervals import delong_variance
 
 SAME = 1e-9  # how near an AUC computed again from the table must come to the report's
@@ -23,28 +22,11 @@ class SavedRun:
     units: pl.DataFrame = field(repr=False)
 
 
-def read_run(folder: str | Path) -> SavedRun:
+def read_saved(folder: str | Path) -> SavedRun:
     """Return the run in a folder; raises `FolderError` where something is missing, damaged, or of another run."""
     folder = Path(folder)
-    report = read_report(folder)
+    report = read_run(folder)
     return SavedRun(report, checked_units(read_units(folder / RECORDS), report, str(folder)))
-
-
-def read_report(path: str | Path) -> Report:
-    """Return the report in a file, or in a run folder; raises `FolderError` in one sentence."""
-    path = Path(path)
-    path = path / REPORT if path.is_dir() else path
-    try:
-        report = from_json(path.read_bytes())
-    except FileNotFoundError:
-        raise FolderError(f"there is no report {path}; `unseen audit` leaves one in its run folder.") from None
-    except OSError as error:
-        raise FolderError(f"{path} could not be read: {error.strerror or type(error).__name__}.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, UnseenError):
-        raise FolderError(f"{path} is no report of this version of unseen, or is damaged; audit again.") from None
-    if report.schema != SCHEMA:
-        raise FolderError(f"{path} is a report of another version of unseen (schema {report.schema}); audit again.")
-    return report
 
 
 def read_units(path: Path) -> pl.DataFrame:

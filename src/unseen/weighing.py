@@ -12,6 +12,7 @@ from unseen.gate import Gate
 from unseen.gates import GATES
 from unseen.judgement import Judgement
 from unseen.options import Progress, quiet
+from unseen.plugins import installed_factors, installed_gates
 from unseen.report import (
     BROKEN,
     FAILED,
@@ -52,8 +53,8 @@ def weigh(
 
     A broken gate makes whatever was measured inconclusive.
     """
-    gates = _asked("gates", (*GATES, *own_gates), case, progress)
-    factors = _asked("factors", (*FACTORS, *own_factors), case, progress)
+    gates = _asked("gates", (*GATES, *installed_gates(), *own_gates), case, progress)
+    factors = _asked("factors", (*FACTORS, *installed_factors(), *own_factors), case, progress)
     state, reasons = gated(judgement.state, judgement.reasons, gates)
     return Weighed(state, reasons, gates, factors, evidence(judgement, gates, factors), risk(case, state))
 

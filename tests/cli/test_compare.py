@@ -273,9 +273,9 @@ def test_so_few_units_that_only_a_huge_rise_would_have_been_found_settle_nothing
 
 def test_a_missing_run_is_one_sentence(tmp_path, same):
     good = saved(tmp_path / "a", same[0])
-    refused(asked(good, tmp_path / "none"), "there is no report")
+    refused(asked(good, tmp_path / "none"), "there is no run")
     (tmp_path / "empty").mkdir()
-    refused(asked(tmp_path / "empty", good), "there is no report")
+    refused(asked(tmp_path / "empty", good), "holds no report.json")
     (good / "records.parquet").unlink()
     refused(asked(good, good), "there is no table")
 
@@ -285,7 +285,7 @@ def test_a_missing_run_is_one_sentence(tmp_path, same):
 def test_a_damaged_run_is_one_sentence(tmp_path, same, name, content):
     good, bad = saved(tmp_path / "a", same[0]), saved(tmp_path / "b", same[1])
     (bad / name).write_bytes(content)
-    refused(asked(good, bad), "damaged")
+    refused(asked(good, bad), "damaged|has the schema")
 
 
 SWAPS = {

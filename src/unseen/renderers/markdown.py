@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from unseen.renderers.verdict import broken_gates, claim, figures, steps, title
+from unseen.renderers.steps import broken_gates, steps
+from unseen.renderers.verdict import claim, figures, title
 from unseen.renderers.words import BRIEF, between, calls, clean, find, headline_fpr, percent, plain, short
 from unseen.report import AttackResult, Report
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from unseen.attack import ROWS
 from unseen.estimate import Estimate, Refused
 from unseen.policy import SEVERITIES
-from unseen.renderers import verdict, words
+from unseen.renderers import steps, verdict, words
 from unseen.renderers.charts.exposure import bands, exposure_chart
 from unseen.renderers.charts.gates import gates_chart
 from unseen.renderers.charts.intervals import attacks_chart, slices_chart
@@ -47,7 +47,8 @@ FROM_WORDS = (
     "sentence",
     "BRIEF",
 )
-FROM_VERDICT = ("title", "claim", "asked", "figures", "steps", "broken_gates", "no_protection")
+FROM_VERDICT = ("title", "claim", "asked", "figures", "no_protection")
+FROM_STEPS = ("steps", "broken_gates")
 LIKELIHOODS = ("high", "moderate", "low", "not found", "not measured")
 HARMS = ("not declared", *SEVERITIES)
 ACCESSES = {
@@ -111,6 +112,7 @@ def _environment() -> Environment:
     )
     environment.globals |= {name: getattr(words, name) for name in FROM_WORDS}
     environment.globals |= {name: getattr(verdict, name) for name in FROM_VERDICT}
+    environment.globals |= {name: getattr(steps, name) for name in FROM_STEPS}
     return environment
 
 

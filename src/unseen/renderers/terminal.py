@@ -6,7 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from unseen.estimate import Estimate
-from unseen.renderers.verdict import broken_gates, claim, sentences, steps, title
+from unseen.renderers.steps import broken_gates, steps
+from unseen.renderers.verdict import claim, sentences, title
 from unseen.renderers.words import BRIEF, between, calls, chance, clean, find, percent, plain
 from unseen.report import FAILED, INCONCLUSIVE, LEAK, NO_LEAK_FOUND, NOT_APPLICABLE, AttackResult, Report
 
