@@ -1,5 +1,7 @@
 """One model a signal row that leaks through that row alone: the report finds it there, and nowhere else."""
 
+import re
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,6 +10,8 @@ from sklearn.preprocessing import FunctionTransformer
 
 import unseen
 from unseen.attack import ROWS
+from unseen.renderers.markdown import markdown
+from unseen.renderers.page import html_page
 from unseen.testing.rows import LEAKS, draw
 
 N = 2000
@@ -50,3 +54,6 @@ def test_a_leak_of_a_sensitive_few_is_found_in_their_slice_and_nowhere_else(seed
     assert report.state == "leak"
     assert [one.name for one in report.attacks if one.state == "leak"] == []
     assert {(one.by, one.value) for one in report.slices if one.state == "leak"} == {("diagnosed", "1.0")}
+    row = html_page(report).split("S5: ")[1].split("</tbody>")[0]
+    assert re.search(r"diagnosed: 1\.0.*?leak", row, re.DOTALL)
+    assert "| S5 | diagnosed: 1.0 | leak |" in markdown(report)

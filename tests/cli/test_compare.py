@@ -141,6 +141,13 @@ def test_the_newer_runs_policy_says_how_much_worse_is_allowed(same, worse):
     assert compare(strict, worse).exit_code == 1
 
 
+def test_the_command_explains_itself():
+    result = asked("--help")
+    assert result.exit_code == 0
+    assert "OLDER" in result.stdout
+    assert asked("only-one").exit_code == 2
+
+
 # --- how often it errs
 
 

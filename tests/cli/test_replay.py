@@ -146,6 +146,24 @@ def test_a_policy_and_a_context_re_run_too(home, tmp_path):
     assert but_for_times(tmp_path / "fresh" / "report.json") == but_for_times(home.run / "report.json")
 
 
+def test_whatever_a_plan_says_re_runs(home, tmp_path):
+    for name, start in (("members", 0), ("non_members", N), ("population", 2 * N)):
+        table = home.table(slice(start, start + N))
+        table.with_columns(
+            person=pl.Series(np.arange(start, start + N) // 2), town=pl.Series(Y[start : start + N])
+        ).drop("d").write_csv(home.path / f"{name}.csv")
+    model = DecisionTreeClassifier(random_state=0).fit(pl.DataFrame(X[:N, :3], schema=NAMES[:3]), Y[:N])
+    skops.io.dump(model, home.path / "model.skops")
+    (home.path / "ids.txt").write_text("\n".join(f"record {i}" for i in range(N)))
+    data = ('population = "population.csv"', 'group = "person"', 'rule = "max"', "training_size = 130")
+    home.edit('id = "id"', "\n".join(['id = "id"', *data, 'manifest = "ids.txt"', 'drop = ["town"]']))
+    home.edit('only = ["lira-online", "noise-robustness", "qmia", "gap"]', 'skip = ["gap"]\ncopies = 3')
+    home.edit("[statistics]", '[slices]\ncolumns = ["town"]\n\n[statistics]')
+    home.audit()
+    assert home.again("--out", tmp_path / "fresh").exit_code in {0, 1, 3}
+    assert but_for_times(tmp_path / "fresh" / "report.json") == but_for_times(home.run / "report.json")
+
+
 def test_a_table_of_answers_re_runs(home, tmp_path):
     member = np.arange(300) < 150
     loss = np.random.default_rng(0).exponential(size=300) + ~member
@@ -154,6 +172,28 @@ def test_a_table_of_answers_re_runs(home, tmp_path):
     home.audit()
     assert home.again("--out", tmp_path / "fresh").stderr == ""
     assert but_for_times(tmp_path / "fresh" / "report.json") == but_for_times(home.run / "report.json")
+
+
+def test_a_plan_in_its_own_run_folder_leads_home(home):
+    home.edit("seed = 3", 'seed = 3\nfolder = "."')
+    for name in ("model.skops", "members.csv", "non_members.csv"):
+        home.edit(f'"{name}', f'"../{name}')
+    home.run.mkdir()
+    shutil.move(home.path / "plan.toml", home.run / "plan.toml")
+    report = home.run / "report.json"
+    assert CliRunner().invoke(app, ["audit", str(home.run / "plan.toml")]).exit_code in {0, 1, 3}
+    before = but_for_times(report)
+    assert home.again().exit_code in {0, 1, 3}
+    assert but_for_times(report) == before
+
+
+@pytest.mark.parametrize("folder", ["../beside", "{absolute}"])
+def test_a_run_folder_that_does_not_lie_under_its_plan_asks_for_home(home, tmp_path, folder):
+    home.edit("seed = 3", f'seed = 3\nfolder = "{folder.format(absolute=tmp_path / "beside")}"')
+    home.audit()
+    report = tmp_path / "beside" / "report.json"
+    refused(home.again(of=report), "--home")
+    assert home.again("--home", home.path, of=report).exit_code in {0, 1, 3}
 
 
 def test_a_report_outside_its_plans_folder_asks_for_home(home, tmp_path):

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from unseen.renderers.steps import broken_gates, steps
 from unseen.renderers.verdict import claim, figures, title
-from unseen.renderers.words import BRIEF, between, calls, clean, find, headline_fpr, percent, plain, short
-from unseen.report import AttackResult, Report
+from unseen.renderers.words import BRIEF, between, calls, clean, find, headline_fpr, percent, plain, sensitive_cells, short
+from unseen.report import AttackResult, Report, SliceResult
 
 LONGEST = 160  # characters of one sentence that comes from the report
 LONGEST_OF_ALL = 600  # of the list of what was not tested
@@ -92,11 +92,12 @@ def _limits(report: Report) -> str:
 def _attacks(report: Report) -> str:
     fpr = headline_fpr(report)
     heads = ["row", "attack", "state", "AUC", "" if fpr is None else f"TPR at FPR {percent(fpr)}"]
-    rows = [_attack(one, fpr) for one in sorted(report.attacks, key=lambda one: one.row)]
+    rows = [_attack(one.row, one.name, one, fpr) for one in sorted(report.attacks, key=lambda one: one.row)]
+    rows += [_attack("S5", f"{one.by}: {one.value}", one, fpr) for one in sensitive_cells(report)]
     return _table(heads, rows, MOST_ATTACKS)
 
 
-def _attack(one: AttackResult, fpr: float | None) -> list[str]:
+def _attack(row: str, name: str, one: AttackResult | SliceResult, fpr: float | None) -> list[str]:
     area, rate = find(one.estimates, "auc"), find(one.estimates, "tpr", fpr)
     called = between(rate) if rate is not None and calls(rate) else ""
-    return [said(one.row), said(one.name), BRIEF.get(one.state, said(one.state)), plain(area) if area else "", called]
+    return [row, said(name), BRIEF.get(one.state, said(one.state)), plain(area) if area else "", called]

@@ -45,6 +45,7 @@ FROM_WORDS = (
     "find",
     "calls",
     "sentence",
+    "sensitive_cells",
     "BRIEF",
 )
 FROM_VERDICT = ("title", "claim", "asked", "figures", "no_protection")

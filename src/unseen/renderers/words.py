@@ -16,6 +16,7 @@ from unseen.report import (
     NOT_SEEN,
     PRESENT,
     Report,
+    SliceResult,
 )
 
 STATES = {
@@ -183,3 +184,8 @@ def quoted(report: Report) -> str:
 def estimates_of(report: Report, name: str) -> list[Estimate]:
     """Return the estimates of an attack; none where it was not measured."""
     return next((one.estimates for one in report.attacks if one.name == name), [])
+
+
+def sensitive_cells(report: Report) -> list[SliceResult]:
+    """Return the slices by a declared sensitive column: what signal row S5 is read off."""
+    return [one for one in report.slices if one.by in report.context.sensitive]

@@ -10,7 +10,7 @@ from unseen.renderers.palette import fill, stroke
 from unseen.renderers.words import percent, short
 from unseen.report import Report, RocCurve
 
-LEFT, RIGHT, TOP, PLOT = 68.0, 10.0, 12.0, 300.0
+LEFT, RIGHT, TOP, PLOT = 84.0, 10.0, 12.0, 300.0
 PENS = (("leak", 2.4, ""), ("blue", 1.8, "7 3"), ("ink", 1.6, "2 3"), ("doubt", 1.8, "10 3 2 3"), ("good", 1.8, "5 5"))
 LEGEND = 19.0  # height of one line of the legend
 
