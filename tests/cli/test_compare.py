@@ -144,7 +144,7 @@ def test_the_newer_runs_policy_says_how_much_worse_is_allowed(same, worse):
 def test_the_command_explains_itself():
     result = asked("--help")
     assert result.exit_code == 0
-    assert "OLDER" in result.stdout
+    assert "the last" in result.stdout
     assert asked("only-one").exit_code == 2
 
 

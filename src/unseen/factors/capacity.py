@@ -19,7 +19,7 @@ def capacity(case: Case) -> Measurement:
         return unmeasured("the free parameters of this kind of model cannot be counted")
     counts = {"training_records": case.training_size, "parameters": case.parameters}
     value = case.training_size / case.parameters
-    finding = f"{case.parameters} free parameters and {case.training_size} training records, {value:.3g} a parameter"
+    finding = f"{case.parameters:,} free parameters and {case.training_size:,} training records, {value:.3g} a parameter"
     return measured(value < ENOUGH, finding, [exact("records_per_parameter", value, counts)], counts)
 
 

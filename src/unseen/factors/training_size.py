@@ -18,7 +18,7 @@ def training_size(case: Case) -> Measurement:
     counts = {"training_records": case.training_size, "classes": case.target.classes}
     value = case.training_size / case.target.classes
     estimate = exact("records_per_class", value, counts)
-    finding = f"{case.training_size} training records, {value:.3g} a class on average"
+    finding = f"{case.training_size:,} training records, {value:,.1f} a class on average"
     return measured(value < FEW, finding, [estimate], counts)
 
 

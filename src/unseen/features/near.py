@@ -19,6 +19,7 @@ RESOLVED = 100  # values that a column must have for nearness to say something; 
 CHANGED = 0.05  # of the resolved columns may differ altogether, where there are at least twenty
 BIN = 8.0  # tolerances a bin of a projection is wide
 SEARCHES = 6
+NARROW = 50  # columns, up to which tolerances can be too small for float32
 SAMPLE = 5_000
 ABSENT = 37.0  # where a value is missing: far from every other
 
@@ -79,8 +80,11 @@ def _standardised(table: Any, first: Ints) -> tuple[Floats, Ints]:
             rest = _mix(rest, numbers.view(np.int64))
             continue
         centre = np.median(numbers[known])
-        resolved.append(np.where(known, (numbers - centre) / _spread(numbers[known][:SAMPLE]), ABSENT))
-    return np.stack(resolved, axis=1) if resolved else np.empty((first.size, 0)), rest
+        placed = np.where(known, (numbers - centre) / _spread(numbers[known][:SAMPLE]), ABSENT)
+        resolved.append(placed if len(resolved) < NARROW else placed.astype(np.float32))
+    if not resolved:
+        return np.empty((first.size, 0)), rest
+    return np.stack(resolved, axis=1, dtype=np.float64 if len(resolved) <= NARROW else np.float32), rest
 
 
 def _spread(sample: Floats) -> float:
