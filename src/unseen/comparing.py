@@ -1,68 +1,16 @@
 """Comparing two runs: which numbers rose, by how much, and whether by more than the policy allows."""
 
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import polars as pl
-from msgspec.structs import replace
-
 from unseen.comparison import NO_REGRESSION_FOUND, REGRESSION, UNDECIDED, Comparison, Difference, Side
-from unseen.errors import TooFewRecords
-from unseen.estimate import Estimate
-from unseen.estimating import ERROR_BUDGET
 from unseen.outcome import Outcome
+from unseen.pairing import FEWEST_COMPARED, Paired, pair
 from unseen.report import FAILED, INCONCLUSIVE, NOT_APPLICABLE, Report
+from unseen.rises import Question, judged, questions
 from unseen.saved import SavedRun, read_saved
-from unseen.signal import Bools, Floats
-from unseen.stats.difference import auc_difference
-from unseen.stats.intervals import delong_variance
-from unseen.stats.multiplicity import holm
-from unseen.stats.power import POWER
-from unseen.stats.square_and_add import auc_difference_unpaired
-from unseen.stats.tpr_difference import tpr_difference, tpr_difference_unpaired
 
-FEWEST_COMPARED = 10  # units a side
 HOPELESS_RISE = 0.45  # of the AUC: a comparison that finds only a larger one has not looked
-SMALLEST_P = 1e-9  # where the search for a p-value ends
-NUMBERED = re.compile(r"\w+\[\d+\]")  # an id that an audit made up of a record's place in its table
-
-Rise = Callable[[float], Estimate]  # at a confidence
-
-
-@dataclass(frozen=True)
-class _Question:
-    """A number that two runs may differ in: of which attack, before and after, and its rise at any confidence."""
-
-    attack: str
-    quantity: str
-    fpr: float | None
-    before: float
-    after: float
-    rise: Rise = field(repr=False)
-
-    @property
-    def name(self) -> str:
-        return f"{self.attack}, {self.quantity.upper()}{'' if self.fpr is None else f' at FPR {self.fpr:g}'}"
-
-
-@dataclass(frozen=True)
-class _Units:
-    """The units to compare: two tables, row by row the same units where `paired`, and a sentence that says so."""
-
-    older: pl.DataFrame = field(repr=False)
-    newer: pl.DataFrame = field(repr=False)
-    paired: bool
-    pairing: str
-
-    @property
-    def fewest(self) -> int:
-        """The size of the smallest side of either table."""
-        sides = [int((table["member"] == side).sum()) for table in (self.older, self.newer) for side in (True, False)]
-        return min(sides)
 
 
 def compare(older: str | Path | Outcome | SavedRun, newer: str | Path | Outcome | SavedRun) -> Comparison:
@@ -75,14 +23,14 @@ def compare(older: str | Path | Outcome | SavedRun, newer: str | Path | Outcome 
     `FolderError`.
     """
     before, after = _run(older), _run(newer)
-    units = _units(before, after)
+    units = pair(before, after)
     margin = after.report.policy.worsen_at_most
     doubts = _doubts(before.report, after.report)
-    questions, left_out = list[_Question](), _measured_once(before.report, after.report)
+    asked, left_out = list[Question](), _measured_once(before.report, after.report)
     if before.report.unit == after.report.unit and units.fewest >= FEWEST_COMPARED:
-        questions, refused = _questions(before.report, after.report, units)
+        asked, refused = questions(before.report, after.report, units)
         left_out |= refused
-    differences = _judged(questions, margin)
+    differences = judged(asked, margin)
     state, reasons = _concluded(differences, doubts, units, margin)
     return Comparison(
         state=state,
@@ -104,35 +52,6 @@ def _run(given: str | Path | Outcome | SavedRun) -> SavedRun:
     if isinstance(given, Outcome):
         return SavedRun(given.report, given.records)
     return given if isinstance(given, SavedRun) else read_saved(given)
-
-
-def _units(before: SavedRun, after: SavedRun) -> _Units:
-    """Return the units that both runs hold, in one order; else all units of each."""
-    apart = partial(_Units, before.units, after.units, paired=False)
-    same_data = before.report.provenance.data_digest == after.report.provenance.data_digest
-    if not same_data and _numbered(before.units) and _numbered(after.units):
-        return apart(pairing="unpaired, as neither run names its records by ids, and their data differ")
-    keys = ["id", "member"]
-    older = before.units.join(after.units.select(keys), on=keys, how="semi").sort("id")
-    newer = after.units.join(before.units.select(keys), on=keys, how="semi").sort("id")
-    common, most = older.height, max(before.units.height, after.units.height)
-    what = f"{after.report.unit}s"
-    if common == most:
-        return _Units(older, newer, paired=True, pairing=f"paired, the same {common} {what} in both runs")
-    found = _Units(
-        older,
-        newer,
-        paired=True,
-        pairing=f"paired over {common} {what} that both runs hold; left out of the older run: "
-        f"{before.units.height - common}, of the newer: {after.units.height - common}",
-    )
-    if found.fewest >= FEWEST_COMPARED:
-        return found
-    return apart(pairing=f"unpaired, as only {common} {what} have the same id and side in both runs")
-
-
-def _numbered(units: pl.DataFrame) -> bool:
-    return all(NUMBERED.fullmatch(one) for one in units["id"])
 
 
 def _doubts(before: Report, after: Report) -> list[str]:
@@ -158,89 +77,7 @@ def _measured_once(before: Report, after: Report) -> dict[str, str]:
     return left
 
 
-def _questions(before: Report, after: Report, units: _Units) -> tuple[list[_Question], dict[str, str]]:
-    """Return what is asked of each attack that both runs measured, and what the counts cannot carry."""
-    found, refused = [], dict[str, str]()
-    older = {one.name: one for one in before.attacks if one.estimates}
-    for one in after.attacks:
-        if not one.estimates or one.name not in older:
-            continue
-        both = [{e.fpr for e in attack.estimates if e.quantity == "tpr"} for attack in (older[one.name], one)]
-        rates = sorted((fpr for fpr in both[0] & both[1] if fpr is not None), reverse=True)
-        column = f"{one.name} score"
-        new, old = units.newer[column].to_numpy(), units.older[column].to_numpy()
-        is_new, is_old = units.newer["member"].to_numpy(), units.older["member"].to_numpy()
-        found.append(_area(one.name, (new, is_new), (old, is_old), paired=units.paired))
-        for fpr in rates:
-            try:
-                found.append(_rate(one.name, fpr, (new, is_new), (old, is_old), paired=units.paired))
-            except TooFewRecords as error:
-                refused[f"{one.name}, TPR at FPR {fpr:g}"] = str(error).rstrip(".")
-    return found, refused
-
-
-Scored = tuple[Floats, Bools]
-
-
-def _area(attack: str, new: Scored, old: Scored, *, paired: bool) -> _Question:
-    rise = partial(auc_difference, new[0], old[0], new[1]) if paired else partial(auc_difference_unpaired, *new, *old)
-    before, after = delong_variance(*old)[0], delong_variance(*new)[0]
-    return _Question(attack, "auc", None, before, after, lambda confidence: rise(confidence=confidence))
-
-
-def _rate(attack: str, fpr: float, new: Scored, old: Scored, *, paired: bool) -> _Question:
-    alike = partial(tpr_difference, new[0], old[0], new[1], fpr)
-    apart = partial(tpr_difference_unpaired, *new, *old, fpr)
-    rise = alike if paired else apart
-    c = rise(confidence=0.95).counts
-    before, after = c["other_true_positives"] / c["other_members"], c["true_positives"] / c["members"]
-    return _Question(attack, "tpr", fpr, before, after, lambda confidence: rise(confidence=confidence))
-
-
-def _judged(questions: list[_Question], margin: float) -> list[Difference]:
-    """Return each rise with its p-value against `margin`, adjusted over all, and what would have been found."""
-    raw = [rise_p_value(one.rise, margin) for one in questions]
-    adjusted = iter(holm(np.array(raw)).tolist())
-    level = ERROR_BUDGET / max(len(questions), 1)
-    return [_difference(one, p, next(adjusted), level, margin) for one, p in zip(questions, raw, strict=True)]
-
-
-def _difference(one: _Question, p_value: float, adjusted: float, level: float, margin: float) -> Difference:
-    low = one.rise(1 - 2 * level).low
-    rise = one.rise(0.95)
-    # the reach of the test, and once more what a rise falls short of its value by in one of five samples
-    needed = margin + (rise.value - low) + (rise.value - one.rise(1 - 2 * (1 - POWER)).low)
-    rise = replace(
-        rise,
-        attack=one.attack,
-        p_value=p_value,
-        adjusted_p=adjusted,
-        detectable=needed if needed <= 1 else None,
-    )
-    regressed = adjusted <= ERROR_BUDGET
-    return Difference(one.attack, one.quantity, one.fpr, one.before, one.after, rise, low, regressed)
-
-
-def rise_p_value(rise: Rise, margin: float) -> float:
-    """Return the smallest one-sided error at which the lower bound of a rise lies above `margin`.
-
-    1 where it does not even at an error of one half; never below 1e-9, where the search ends.
-    """
-    if rise(0.0).low <= margin:
-        return 1.0
-    below, above = np.log(SMALLEST_P), np.log(0.5)
-    if rise(1 - 2 * SMALLEST_P).low > margin:
-        return SMALLEST_P
-    for _ in range(16):
-        middle = (below + above) / 2
-        if rise(1 - 2 * float(np.exp(middle))).low > margin:
-            above = middle
-        else:
-            below = middle
-    return float(np.exp(above))
-
-
-def _concluded(differences: list[Difference], doubts: list[str], units: _Units, margin: float) -> tuple[str, list[str]]:
+def _concluded(differences: list[Difference], doubts: list[str], units: Paired, margin: float) -> tuple[str, list[str]]:
     if not differences:
         few = f"fewer than {FEWEST_COMPARED} units stand on a side, which compare nothing"
         why = few if units.fewest < FEWEST_COMPARED else "no attack was measured in both runs"

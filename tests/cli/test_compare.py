@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 import unseen
 from unseen.cli.main import app
-from unseen.comparing import compare, rise_p_value
+from unseen.comparing import compare
 from unseen.comparison import Comparison, comparison_json_schema
 from unseen.estimate import Estimate
+from unseen.rises import rise_p_value
 from unseen.saved import SavedRun
 from unseen.stats.multiplicity import holm
 

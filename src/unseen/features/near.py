@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
+from scipy.special import ndtri
 
 from unseen.features.cells import pairs_in_cells
 from unseen.features.minhash import similar_pairs
 from unseen.features.rows import table_columns
 from unseen.signal import Floats, Ints
 
-CLOSEST = 0.01  # of a column's spread: the most that a near copy's value may be off
+CLOSEST = 0.01  # in standard deviations of a normal score: the most that a near copy's value may be off
 BY_CHANCE = 1e-3  # rows with a near copy by chance, as a share, at most
 RESOLVED = 100  # values that a column must have for nearness to say something; below, only equal values agree
 CHANGED = 0.05  # of the resolved columns may differ altogether, where there are at least twenty
@@ -21,6 +22,7 @@ BIN = 8.0  # tolerances a bin of a projection is wide
 SEARCHES = 6
 NARROW = 50  # columns, up to which tolerances can be too small for float32
 SAMPLE = 5_000
+KNOTS = 32  # quantiles a normal score is read between
 ABSENT = 37.0  # where a value is missing: far from every other
 
 
@@ -28,11 +30,11 @@ def near_copies(table: Any, distinct: Ints) -> Ints:
     """Return a number for each row of `table`, `(records,)`: rows with the same number are copies, exact or near.
 
     `distinct (records,)` holds equal numbers for equal rows. Near copies of a dense table are equal in every column of
-    few values and, in the others, off by at most 1 % of the column's spread; in wide tables one column of twenty may
-    differ. Where the table has so few columns that strangers would be as near, the tolerance shrinks until one row in a
-    thousand has such a neighbour by chance. Found by quantised random projections, which miss about one pair in a
-    thousand, and verified. Rows of a sparse table are near copies where nine of ten stored columns are the same
-    (MinHash; rows of fifty stored values and more).
+    few values and, in the others, off by at most 1 % of the column's spread (in normal scores); in wide tables one
+    column of twenty may differ. Where the table has so few columns that strangers would be as near, the tolerance
+    shrinks until one row in a thousand has such a neighbour by chance. Found by quantised random projections, which
+    miss about one pair in a thousand, and verified. Rows of a sparse table are near copies where nine of ten stored
+    columns are the same (MinHash; rows of fifty stored values and more).
     """
     _, first, number = np.unique(distinct, return_index=True, return_inverse=True)
     if first.size < 2:
@@ -63,7 +65,7 @@ def _dense_pairs(table: Any, first: Ints) -> Ints:
 
 
 def _standardised(table: Any, first: Ints) -> tuple[Floats, Ints]:
-    """Return the columns of many values, `(rows, columns)` in units of each one's spread, and one number for the rest.
+    """Return the columns of many values as normal scores, `(rows, columns)`, and one number for all the rest.
 
     Rows with other values in a column of few, or in one that holds no numbers, have other numbers.
     """
@@ -79,22 +81,28 @@ def _standardised(table: Any, first: Ints) -> tuple[Floats, Ints]:
         if np.unique(numbers[known][:SAMPLE]).size <= RESOLVED:
             rest = _mix(rest, numbers.view(np.int64))
             continue
-        centre = np.median(numbers[known])
-        placed = np.where(known, (numbers - centre) / _spread(numbers[known][:SAMPLE]), ABSENT)
+        placed = np.where(known, _normal_scores(numbers, numbers[known][:SAMPLE]), ABSENT)
         resolved.append(placed if len(resolved) < NARROW else placed.astype(np.float32))
     if not resolved:
         return np.empty((first.size, 0)), rest
     return np.stack(resolved, axis=1, dtype=np.float64 if len(resolved) <= NARROW else np.float32), rest
 
 
-def _spread(sample: Floats) -> float:
-    """Return the smaller of the standard deviation and the normal one of the middle half; tails do not stretch it."""
-    low, high = np.quantile(sample, [0.25, 0.75])
-    if high == low:
-        beside = sample[sample != low]
-        low, high = np.quantile(beside, [0.25, 0.75]) if beside.size else (0.0, 0.0)
-    found = min(float(sample.std()), (high - low) / 1.35) if high > low else float(sample.std())
-    return found if found > 0 else 1.0
+def _normal_scores(values: Floats, sample: Floats) -> Floats:
+    """Return values placed where their rank would be among normal ones, straight between quantiles of a sample.
+
+    So a tolerance is a share of what lies between, in a crowded place as in a tail. Beyond the sample the line goes on.
+    """
+    share = (np.arange(KNOTS) + 0.5) / KNOTS
+    known, first = np.unique(np.quantile(sample, share), return_index=True)
+    place = ndtri(share[first])
+    if known.size < 2:
+        return np.asarray((values - known[0]) / sample.std())
+    inside = np.interp(values, known, place)
+    low, high = ((place[k + 1] - place[k]) / (known[k + 1] - known[k]) for k in (0, -2))
+    below, above = np.minimum(values - known[0], 0), np.maximum(values - known[-1], 0)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(inside + low * below + high * above)
 
 
 def _effective_dimension(sample: Floats) -> float:
