@@ -37,7 +37,8 @@ NEVER = {  # from elsewhere: no disk, no network, no model; and a renderer that 
     "factors": {"os", "io", "pathlib", "socket", "torch", "joblib", "skops"},
     "renderers": {"numpy", "scipy", "sklearn", "polars"},
 }
-OPTIONAL = {"weasyprint", 
+OPTIONAL = {
+    "weasyprint",
     *("pandas", "pyarrow", "xgboost", "lightgbm", "catboost", "mlflow"),
     *("torch", "transformers", "ray", "httpx", "requests"),
 }

@@ -7,6 +7,7 @@ One thread a worker, two workers. Worlds are those of tests/gates: half of them 
 
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import joblib
@@ -22,13 +23,13 @@ from unseen.stats.intervals import clopper_pearson
 SIZES, REFERENCES, LEAKS = (300, 1000, 3000), (3, 8, 16), (0.0, 1.0)
 
 
-def blocked(seed):
+def blocked(seed: int) -> list[str]:
     """Return the gates that break on a clean world."""
     case = clean(seed + 10_000, SIZES[seed % 3], REFERENCES[seed // 3 % 3], LEAKS[seed // 9 % 2])
     return [gate.name for gate in GATES if gate(case).state == "broken"]
 
 
-def flawed(seed):
+def flawed(seed: int) -> list[str]:
     """Return which flaws were caught on worlds of 1,000 records, by name."""
     case = clean(seed, 1000, 8, 1.0)
     features = np.array(case.signals["features"])
@@ -44,12 +45,17 @@ def flawed(seed):
     return [name for name, one in flaws.items() if any(gate(one).state == "broken" for gate in GATES)]
 
 
-def told(worlds, work):
+def told(worlds: int, work: Callable[[int], list[str]]) -> None:
     """Print a row for each name that `work` returns, with its exact interval."""
-    found = Counter(name for names in joblib.Parallel(n_jobs=2)(joblib.delayed(work)(k) for k in range(worlds)) for name in names or ["(none)"])
+    found = Counter(
+        name
+        for names in joblib.Parallel(n_jobs=2)(joblib.delayed(work)(k) for k in range(worlds))
+        for name in names or ["(none)"]
+    )
     for name, count in sorted(found.items()):
         rate = clopper_pearson(count, worlds)
-        print(f"| {name} | {count} of {worlds} | {100 * rate.value:.1f} % [{100 * rate.low:.1f}, {100 * rate.high:.1f}] |", flush=True)
+        share = f"{100 * rate.value:.1f} % [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+        print(f"| {name} | {count} of {worlds} | {share} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ import unseen
 
 if __name__ == "__main__":
     started = time.monotonic()
-    table = unseen.data.adult().drop("fnlwgt").with_row_index("id").with_columns(pl.format("adult-{}", "id").alias("id"))
+    table = (
+        unseen.data.adult().drop("fnlwgt").with_row_index("id").with_columns(pl.format("adult-{}", "id").alias("id"))
+    )
     features = [name for name in table.columns if name not in {"id", unseen.data.LABEL}]
     table = table.unique(subset=[*features, unseen.data.LABEL], keep="none", maintain_order=True)
     order = np.random.default_rng(0).permutation(table.height)

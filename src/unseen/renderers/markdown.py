@@ -5,7 +5,18 @@ from collections.abc import Iterable, Sequence
 
 from unseen.renderers.steps import broken_gates, steps
 from unseen.renderers.verdict import claim, figures, title
-from unseen.renderers.words import BRIEF, between, calls, clean, find, headline_fpr, percent, plain, sensitive_cells, short
+from unseen.renderers.words import (
+    BRIEF,
+    between,
+    calls,
+    clean,
+    find,
+    headline_fpr,
+    percent,
+    plain,
+    sensitive_cells,
+    short,
+)
 from unseen.report import AttackResult, Report, SliceResult
 
 LONGEST = 160  # characters of one sentence that comes from the report

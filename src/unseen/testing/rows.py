@@ -49,7 +49,7 @@ def draw(seed: int, records: int, classes: int = 2) -> tuple[Floats, Ints]:
     return X, true_label(X, classes)
 
 
-class Remembers(ClassifierMixin, BaseEstimator):  # type: ignore[misc] - scikit-learn ships no types
+class Remembers(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
     """Remembers the rows that it was fitted on."""
 
     classes = 2
