@@ -19,8 +19,8 @@ def capacity(case: Case) -> Measurement:
         return unmeasured("the free parameters of this kind of model cannot be counted")
     counts = {"training_records": case.training_size, "parameters": case.parameters}
     value = case.training_size / case.parameters
-    finding = f"{case.parameters:,} free parameters and {case.training_size:,} training records, {value:.3g} a parameter"
-    return measured(value < ENOUGH, finding, [exact("records_per_parameter", value, counts)], counts)
+    sizes = f"{case.parameters:,} free parameters and {case.training_size:,} training records"
+    return measured(value < ENOUGH, f"{sizes}, {value:.3g} a parameter", [exact("records_per_parameter", value, counts)], counts)
 
 
 CAPACITY = Factor(
