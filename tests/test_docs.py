@@ -43,7 +43,7 @@ def run(folder, *arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tutorial", "how-to"])
+@pytest.mark.parametrize("name", ["tutorial", "how-to", "gates"])
 def test_the_code_of_a_page_runs_in_order(name, tmp_path):
     blocks = re.findall(r"^```(python|sh)\n(.*?)^```", text_of(ROOT / "docs" / f"{name}.md"), re.MULTILINE | re.DOTALL)
     script = []

@@ -20,7 +20,8 @@ def capacity(case: Case) -> Measurement:
     counts = {"training_records": case.training_size, "parameters": case.parameters}
     value = case.training_size / case.parameters
     sizes = f"{case.parameters:,} free parameters and {case.training_size:,} training records"
-    return measured(value < ENOUGH, f"{sizes}, {value:.3g} a parameter", [exact("records_per_parameter", value, counts)], counts)
+    estimates = [exact("records_per_parameter", value, counts)]
+    return measured(value < ENOUGH, f"{sizes}, {value:.3g} a parameter", estimates, counts)
 
 
 CAPACITY = Factor(
