@@ -14,7 +14,18 @@ from typer.testing import CliRunner
 import unseen
 from unseen.cli.main import app
 
-COMMANDS = [[], ["init"], ["audit"], ["demo"], ["attacks"], ["attacks", "show"]]
+COMMANDS = [
+    [],
+    ["init"],
+    ["audit"],
+    ["demo"],
+    ["attacks"],
+    ["attacks", "show"],
+    ["manifest"],
+    ["report"],
+    ["open"],
+    ["compare"],
+]
 
 
 def ran(*arguments):
@@ -31,7 +42,7 @@ def test_every_command_explains_itself(command):
 
 def test_the_help_lists_the_commands_and_the_exit_codes():
     text = ran("--help").stdout
-    assert all(name in text for name in ("init", "audit", "demo", "attacks"))
+    assert all(name in text for name in ("init", "audit", "report", "compare", "demo", "attacks"))
     assert "Exit codes" in text
 
 
