@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 import unseen
 from unseen.cli.main import app
-from unseen.errors import DataError
+from unseen.errors import DataError, PlanError
+from unseen.features.digest import row_digests
 from unseen.manifest import HEADER, hash_list, read_manifest
 from unseen.plan import DataPlan
 
@@ -104,6 +105,52 @@ def test_ids_need_records_with_ids():
         unseen.audit(model, *sides, references=0, manifest=unseen.Manifest(ids=TABLE["id"].to_numpy()))
     with pytest.raises(DataError, match="needs ids, or content digests"):
         unseen.Manifest()
+
+
+@pytest.mark.parametrize("ids", [[0.5, 1.0], [], [["a"]]], ids=["floats", "none", "nested"])
+def test_ids_that_are_none_are_refused(ids):
+    with pytest.raises(DataError, match="must be texts or whole numbers"):
+        unseen.Manifest(ids=ids)
+
+
+@pytest.mark.parametrize("digests", [["00ff"], [1, 2], np.array([1.0])], ids=["texts", "signed", "floats"])
+def test_digests_that_are_none_are_refused(digests):
+    with pytest.raises(DataError, match="must be 64-bit digests"):
+        unseen.Manifest(digests=digests)
+
+
+def test_a_manifest_of_another_type_is_refused_before_anything_is_trained():
+    model = DecisionTreeClassifier().fit(X[:N], Y[:N])
+    for given in (["a", "b"], "train.txt"):
+        with pytest.raises(PlanError, match="must be an unseen.Manifest"):
+            unseen.audit(model, (X[:N], Y[:N]), (X[N:], Y[N:]), manifest=given)
+
+
+def test_ids_may_be_a_set():
+    members = unseen.Records(X[:N], Y[:N], np.arange(N))
+    counts = unseen.Manifest(ids=set(range(10, 900))).count(members, members)
+    assert counts["members_listed"] == N - 10
+
+
+def test_with_ids_and_digests_both_must_list_a_record():
+    members = unseen.Records(X[:N], Y[:N], np.arange(N))
+    both = unseen.Manifest(ids=range(N), digests=row_digests(X[5:N], Y[5:N]))
+    assert both.count(members, members)["members_listed"] == N - 5
+
+
+def test_a_row_has_one_digest_whatever_holds_it():
+    days = pl.date_range(pl.date(2020, 1, 1), pl.date(2020, 1, 4), eager=True)
+    table = pl.DataFrame(
+        {"day": days, "flag": [True, False, None, True], "n": [1, 2, 3, None], "w": ["a", None, "c", "d"]}
+    )
+    kept = row_digests(table, np.array([0, 1, 0, 1]))
+    for other in (
+        table.to_pandas(),
+        table.with_columns(pl.col("n").cast(pl.Float32), day=pl.col("day").cast(pl.Datetime)),
+    ):
+        assert (row_digests(other, np.array([0.0, 1.0, 0.0, 1.0])) == kept).all()
+    whole = table.head(2)  # without a missing value the flag is a plain boolean column
+    assert (row_digests(whole, np.array([0, 1])) == kept[:2]).all()
 
 
 def test_a_hash_list_tells_neither_order_nor_content(tmp_path):

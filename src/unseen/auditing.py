@@ -139,6 +139,7 @@ def audit_records(
         if part is not None and isinstance(target, EstimatorTarget):
             target.check_columns(part.features)
     pool = assemble(members, non_members, population, target.classes, options.rule)
+    listed = None if options.manifest is None else options.manifest.count(members, non_members)
     slices = column_slices(options.slices, members, non_members, pool)
     slices += sensitive_slices(options, members, non_members, pool)
     data = digest(pool.digests, pool.unit_of, pool.audited, pool.trial.member)
@@ -181,7 +182,7 @@ def audit_records(
         training_size=options.training_size or pool.copies["members"],
         parameters=count_parameters(target.model) if isinstance(target, EstimatorTarget) else None,
         copies=pool.copies,
-        manifest=None if options.manifest is None else options.manifest.count(members, non_members),
+        manifest=listed,
     )
     report = make_report(
         case,

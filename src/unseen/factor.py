@@ -6,8 +6,10 @@ from dataclasses import dataclass, field, replace
 
 from unseen.case import Case
 from unseen.estimate import Estimate
-from unseen.report import FACTOR_ROWS, NOT_APPLICABLE, NOT_SEEN, PRESENT, FactorResult
+from unseen.report import DECLARED, FACTOR_ROWS, NOT_APPLICABLE, NOT_SEEN, PRESENT, FactorResult
 from unseen.signal import Bools, Floats
+
+STATES = (PRESENT, NOT_SEEN, DECLARED, NOT_APPLICABLE)
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,11 @@ class Factor:
     cites: str = "heuristic"
 
     def __post_init__(self) -> None:
+        name = getattr(self.measure, "__name__", "")
+        if not name:
+            raise TypeError(f"a factor needs a function with a name, got {type(self.measure).__name__}.")
         if self.row not in FACTOR_ROWS:
-            raise TypeError(f"{self.measure.__name__} names row {self.row!r}; the rows are {sorted(FACTOR_ROWS)}.")
+            raise TypeError(f"{name} names row {self.row!r}; the rows are {sorted(FACTOR_ROWS)}.")
 
     @property
     def name(self) -> str:
@@ -72,11 +77,16 @@ class Factor:
         return (inspect.getdoc(self.measure) or "").split("\n\n")[0].replace("\n", " ").replace("`", "")
 
     def __call__(self, case: Case) -> FactorResult:
-        """Return the result for the report; a factor that raises was not measured."""
+        """Return the result for the report; a factor that raises, or gives nothing understood, was not measured."""
         try:
-            found = self.measure(case)
+            return self._result(self.measure(case))
         except Exception as error:  # noqa: BLE001 - an explanation that fails must not take the audit with it
-            found = unmeasured(f"measuring it raised {type(error).__name__}")
+            return self._result(unmeasured(f"measuring it raised {type(error).__name__}"))
+
+    def _result(self, found: object) -> FactorResult:
+        if not isinstance(found, Measurement) or found.state not in STATES:
+            given = found.state if isinstance(found, Measurement) else type(found).__name__
+            found = unmeasured(f"it gave {given!r} and no measurement")
         return FactorResult(
             name=self.name,
             row=self.row,
@@ -85,5 +95,5 @@ class Factor:
             finding=found.finding,
             controls=list(self.controls),
             estimates=list(found.estimates),
-            counts=dict(found.counts),
+            counts={str(name): int(count) for name, count in found.counts.items()},
         )

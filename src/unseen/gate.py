@@ -8,7 +8,8 @@ from unseen.case import Case
 from unseen.estimate import Estimate
 from unseen.report import BROKEN, HELD, NOT_APPLICABLE, GateResult
 
-GATE_LEVEL = 0.005  # of a test inside a gate: the six of them block a clean audit 3 times in 100 at most
+GATE_LEVEL = 0.005  # of a test inside a gate
+STATES = (HELD, BROKEN, NOT_APPLICABLE)
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,21 @@ class Gate:
         """The first sentence of the function's docstring."""
         return (inspect.getdoc(self.check) or "").split("\n\n")[0].replace("\n", " ").replace("`", "")
 
+    def __post_init__(self) -> None:
+        if not getattr(self.check, "__name__", ""):
+            raise TypeError(f"a gate needs a function with a name, got {type(self.check).__name__}.")
+
     def __call__(self, case: Case) -> GateResult:
-        """Return the result for the report; a check that raises has not held."""
+        """Return the result for the report; a check that raises, or gives no finding that is understood, has not held."""
         try:
-            found = self.check(case)
+            return self._result(self.check(case))
         except Exception as error:  # noqa: BLE001 - whatever a check raises, it is named and never passes
-            found = broken(f"the check itself raised {type(error).__name__}")
+            return self._result(broken(f"the check itself raised {type(error).__name__}"))
+
+    def _result(self, found: object) -> GateResult:
+        if not isinstance(found, Finding) or found.state not in STATES:
+            given = found.state if isinstance(found, Finding) else type(found).__name__
+            found = broken(f"the check gave {given!r} and no finding: held, broken or not_applicable")
         return GateResult(
             name=self.name,
             state=found.state,
@@ -67,5 +77,5 @@ class Gate:
             finding=found.reason,
             advice=self.advice if found.state == BROKEN else "",
             estimates=list(found.estimates),
-            counts=dict(found.counts),
+            counts={str(name): int(count) for name, count in found.counts.items()},
         )

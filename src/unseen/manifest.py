@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,14 +20,25 @@ HEADER = "# unseen content digests 1"  # the first line of a hash list
 
 @dataclass(frozen=True)
 class Manifest:
-    """The training set by `ids (records,)`, by `digests (records,)` of its rows, or by both; never printed."""
+    """The training set by `ids (records,)`, by `digests (records,)` of its rows (see `hash_list`), or by both.
 
-    ids: Array | None = field(default=None, repr=False)
-    digests: Array | None = field(default=None, repr=False)
+    Ids are texts or whole numbers, in any collection; never printed. A record is listed where everything that is given
+    lists it. Raises `DataError` where neither is given, or something else is.
+    """
+
+    ids: Any = field(default=None, repr=False)
+    digests: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.ids is None and self.digests is None:
             raise DataError("a manifest needs ids, or content digests.")
+        for name, kinds, meant in (("ids", "OUSiu", "texts or whole numbers"), ("digests", "u", "64-bit digests")):
+            if (given := getattr(self, name)) is None:
+                continue
+            values = np.asarray(given if hasattr(given, "dtype") else list(given))
+            if values.ndim != 1 or values.dtype.kind not in kinds or values.size == 0:
+                raise DataError(f"a manifest's {name} must be {meant}, and some, got {values.size} of {values.dtype}.")
+            object.__setattr__(self, name, values.astype(str) if name == "ids" else values.astype(np.uint64))
 
     def count(self, members: Records, non_members: Records) -> dict[str, int]:
         """Return how many records of either side there are, and how many of them the manifest lists."""
@@ -37,18 +49,22 @@ class Manifest:
         return counts
 
     def _listed(self, part: Records) -> Array:
+        listed = np.ones(len(part), dtype=bool)
         if self.digests is not None:
-            return np.isin(row_digests(part.features, part.labels), self.digests)
-        if part.ids is None:
-            raise DataError("a manifest of ids needs records with ids.")
-        return np.isin(part.ids.astype(str), np.asarray(self.ids).astype(str))
+            listed &= np.isin(row_digests(part.features, part.labels), self.digests)
+        if self.ids is not None:
+            if part.ids is None:
+                raise DataError("a manifest of ids needs records with ids.")
+            listed &= np.isin(part.ids.astype(str), self.ids)
+        return listed
 
 
 def hash_list(features: object, labels: Array) -> str:
     """Return a hash list of the rows, a text: one 64-bit digest a line, in order of the digests.
 
-    Equal rows have equal digests, in whatever table and order they stand. Whoever has the list and a row can tell
-    whether the row is in it: keep it as you keep the training data.
+    Equal rows have equal digests, in whatever kind of table and order of rows they stand; the columns must come in the
+    same order, and a number that was rounded (to float32, say) is another number. Whoever has the list and a row can
+    tell whether the row is in it: keep it as you keep the training data.
     """
     digests = np.sort(row_digests(features, labels))
     return "\n".join([HEADER, *(f"{digest:016x}" for digest in digests.tolist()), ""])

@@ -63,7 +63,7 @@ def assemble(members: Records, non_members: Records, population: Records | None,
         if np.unique(index[side == number]).size < 2:
             raise DataError(f"all {name} have one label: an audit needs records of two classes on either side.")
     digests = row_digests(features, labels)
-    cluster = near_copies(features, digests)
+    cluster = near_copies(features, digests, index)
     leaves = crossing(cluster, side)
     _check_enough_left(leaves, side)
     order = np.lexsort((ids, digests))

@@ -78,21 +78,26 @@ def gated(state: str, reasons: list[str], gates: Sequence[GateResult]) -> tuple[
 
 
 def evidence(judgement: Judgement, gates: Sequence[GateResult], factors: Sequence[FactorResult]) -> Evidence:
-    """Sort what was found into evidence against release, for release, and undecided."""
+    """Sort what was found into evidence against release, for release, and undecided.
+
+    With a broken gate, whatever the attacks measured is undecided.
+    """
     against, for_release, undecided = list[str](), list[str](), list[str]()
+    believed = not any(one.state == BROKEN for one in gates)
+    leaking, quiet_ones = (against, for_release) if believed else (undecided, undecided)
     for limit in judgement.limits:
-        bucket = {"over": against, "within": for_release}.get(limit.verdict, undecided)
+        bucket = {"over": leaking, "within": quiet_ones}.get(limit.verdict, undecided)
         bucket.append(f"limit {limit.limit}: {limit.verdict} ({limit.detail})")
     leaks = [one.name for one in judgement.attacks if one.state == LEAK]
     silent = [one for one in judgement.attacks if one.state == NO_LEAK_FOUND]
     if leaks:
-        against.append(f"{len(leaks)} attacks tell members from others ({', '.join(leaks[:3])}{_more(leaks)})")
+        leaking.append(f"{len(leaks)} attacks tell members from others ({', '.join(leaks[:3])}{_more(leaks)})")
     if cells := [f"{one.by} {one.value}" for one in judgement.slices if one.state == LEAK]:
-        against.append(f"{len(cells)} slices are above chance ({', '.join(cells[:3])}{_more(cells)})")
+        leaking.append(f"{len(cells)} slices are above chance ({', '.join(cells[:3])}{_more(cells)})")
     if silent:
         reach = [e.detectable for one in silent for e in one.estimates if e.quantity == "auc" and e.detectable]
-        found = f"; an AUC of {max(reach):.3f} would have been found by each" if reach else ""
-        for_release.append(f"{len(silent)} attacks found nothing{found}")
+        found = f"; an AUC of {max(reach):.3f} would have been found by each" if reach and believed else ""
+        quiet_ones.append(f"{len(silent)} attacks found nothing{found}")
     against += [f"{one.name}: {one.finding}" for one in factors if one.state == PRESENT]
     undecided += [f"gate {one.name}: {one.finding}" for one in gates if one.state == BROKEN]
     undecided += [f"{one.name}: {one.reason}" for one in judgement.attacks if one.state in {FAILED, INCONCLUSIVE}]

@@ -116,6 +116,32 @@ def test_tables_of_few_values_know_exact_copies_only():
     assert np.unique(clusters(table)).size == np.unique(table, axis=0).shape[0]
 
 
+@pytest.mark.parametrize(("columns", "zeros"), [(20, 0.9), (40, 0.9), (10, 0.8), (3, 0.5)])
+def test_tables_that_are_mostly_zeros_know_exact_copies_only(columns, zeros):
+    rng = np.random.default_rng(0)
+    table = np.where(rng.random((ROWS, columns)) < zeros, 0.0, np.exp(rng.normal(4, 1, (ROWS, columns))))
+    assert np.unique(clusters(table)).size == np.unique(table, axis=0).shape[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_columns_that_hang_together_in_curves_make_no_copies(seed):
+    rng = np.random.default_rng(seed)
+    turn = 2 * np.pi * rng.random(ROWS)
+    circle = np.stack([np.sin((k + 1) * turn) for k in range(8)], axis=1)
+    plane = np.tanh(rng.normal(size=(ROWS, 2)) @ rng.normal(size=(2, 12)))
+    for table in (circle, plane):
+        assert ROWS - np.unique(clusters(table)).size <= 3 * ROWS * 1e-3
+
+
+def test_near_copies_have_the_same_label():
+    table = with_copies(6, tiny)
+    label = np.zeros(ROWS + COPIES, dtype=int)
+    label[ROWS : ROWS + 50] = 1
+    cluster = near_copies(table, row_digests(table, label), label)
+    same = cluster[:COPIES] == cluster[ROWS:]
+    assert (int(same[:50].sum()), int(same[50:].sum())) == (0, COPIES - 50)
+
+
 def test_one_row_is_nobodys_copy():
     assert clusters(np.zeros((1, 3))).tolist() == [0]
 

@@ -1,6 +1,7 @@
 """Each gate catches the flaw that was planted for it, says what to do, and the result is inconclusive."""
 
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -8,14 +9,16 @@ import pytest
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.naive_bayes import GaussianNB
+from sklearn.tree import DecisionTreeClassifier
 from tests.gates.planted import balanced, case_of, changed, clean
 
 import unseen
 from unseen.attack import Attack
-from unseen.gate import Gate, broken, held
+from unseen.attacks.lira_online import LIRA_ONLINE
+from unseen.gate import Finding, Gate, broken, held
 from unseen.gates import GATES, catalogue
 from unseen.pool import assemble
-from unseen.signals import LOSS, REF_MARGIN, REF_MEMBER
+from unseen.signals import FEATURES, LOSS, REF_MARGIN, REF_MEMBER
 
 N = 400
 X, Y = make_classification(3 * N, 6, n_informative=4, n_redundant=0, flip_y=0.3, random_state=0)
@@ -202,7 +205,7 @@ def test_an_attack_that_does_not_repeat_itself_is_caught():
 
 
 def test_flags_that_other_references_do_not_repeat_are_caught():
-    case = clean(0, records=2000, references=16, leak=1.0)
+    case = clean(0, records=24_000, references=16, leak=1.0, attacks=[LIRA_ONLINE])
 
     def chance(loss, ref_margin, ref_member):  # whom it flags hangs on the references alone
         return np.random.default_rng(ref_member.sum(axis=1)).normal(size=loss.size)
@@ -212,6 +215,107 @@ def test_flags_that_other_references_do_not_repeat_are_caught():
     claimed = replace(drawn, results=[msgspec.structs.replace(drawn.results[0], state="leak")])
     assert catalogue()["agreement"](claimed).state == "broken"
     assert catalogue()["agreement"](case).state == "held"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("references", [8, 16])
+def test_trees_that_learned_by_heart_break_no_gate_though_few_of_their_flags_repeat(references):
+    for seed in range(4):
+        x, y = make_classification(1600, 10, n_informative=5, flip_y=0.2, random_state=seed)
+        tree = DecisionTreeClassifier(random_state=0).fit(x[:800], y[:800])
+        sides = (x[:800], y[:800]), (x[800:], y[800:])
+        report = unseen.audit(
+            tree, *sides, references=references, workers=1, seed=seed, attacks=["rank-combined"]
+        ).report
+        assert {one.name for one in report.gates if one.state == "broken"} <= {"blind-baseline", "self-null"}
+        assert report.attacks[0].state == "leak"
+
+
+def test_repeats_within_a_side_break_no_gate():
+    broken_ones = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        x, y = rng.exponential(size=(1500, 4)), rng.integers(0, 2, 1500)
+        elsewhere = GaussianNB().fit(x[1000:], y[1000:])
+        more = np.r_[500:1000, rng.integers(500, 1000, 300)]
+        report = unseen.audit(elsewhere, (x[:500], y[:500]), (x[more], y[more]), references=0, seed=seed).report
+        broken_ones += [one.name for one in report.gates if one.state == "broken"]
+    assert len(broken_ones) <= 1
+
+
+@pytest.mark.parametrize("hidden", [0, 299], ids=["first", "last"])
+def test_a_column_that_tells_the_sides_apart_is_seen_among_three_hundred_larger_ones(hidden):
+    wide = 10 * np.random.default_rng(0).normal(size=(2 * N, 300))
+    wide[:, hidden] = (np.arange(2 * N) >= N) + 0.1 * np.random.default_rng(1).normal(size=2 * N)
+    members, others = (unseen.Records(wide[rows], Y[rows], IDS[rows]) for rows in (IN, OUT))
+    assert caught(audited(members, others, references=0), "blind-baseline")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300], ids=str)
+def test_columns_that_no_classifier_takes_break_no_gate(value):
+    odd = X.copy()
+    odd[:, 1] = value
+    odd[3, 2] = np.nan
+    members, others = (unseen.Records(odd[rows], Y[rows], IDS[rows]) for rows in (IN, OUT))
+    model = Ignores().fit(X[IN], Y[IN])
+    report = audited(members, others, model, references=0, attacks=["gap", "loss"]).report
+    assert [one.name for one in report.gates if one.state == "broken"] == []
+
+
+class Ignores(GaussianNB):
+    """Sees the first column alone."""
+
+    def fit(self, x, y):
+        super().fit(x[:, :1], y)
+        self.n_features_in_ = 6
+        return self
+
+    def predict_proba(self, x):
+        self.n_features_in_ = 1
+        return super().predict_proba(x[:, :1])
+
+    def predict(self, x):
+        self.n_features_in_ = 1
+        return super().predict(x[:, :1])
+
+
+def test_labels_of_one_value_leave_nothing_to_look_at():
+    rng = np.random.default_rng(0)
+    table = {"member": np.arange(400) < 200, "loss": rng.normal(size=400), "label": np.zeros(400, dtype=int)}
+    assert gate(unseen.audit_table(table), "blind-baseline").state == "not_applicable"
+
+
+@pytest.mark.parametrize("references", [0, 4])
+def test_an_attack_that_knows_the_members_by_content_is_caught(references):
+    known = set(X[IN, 0].tolist())
+
+    def recognises(features):
+        return np.array([1.0 * (row[0] in known) for row in features])
+
+    own = Attack(score=recognises, needs=(FEATURES,), row="S5", cites="specimen")
+    model = GaussianNB().fit(X[2 * N :], Y[2 * N :])
+    assert caught(audited(model=model, references=references, attacks=[own]), "self-null")
+
+
+def test_an_attack_that_fails_does_not_break_a_gate():
+    def fails(loss):
+        raise ValueError("no")
+
+    own = Attack(score=fails, needs=(LOSS,), row="S1", cites="specimen")
+    outcome = audited(attacks=["gap", "loss", own])
+    assert outcome.state == "leak"
+    assert "fails failed: raised ValueError" in outcome.report.reasons
+
+
+def test_what_a_broken_gate_disqualifies_is_evidence_for_neither_side():
+    rng = np.random.default_rng(0)
+    member = np.arange(1000) < 500
+    outcome = unseen.audit_table({"member": member, "score": rng.normal(size=1000) - 0.5 * member})
+    evidence = outcome.report.evidence
+    assert not [line for line in [*evidence.for_release, *evidence.against_release] if "attacks" in line]
+    assert [line for line in evidence.undecided if "found nothing" in line]
+    assert "would have been found" not in str(outcome)
+    assert "not to be believed" in str(outcome)
 
 
 # --- a gate of one's own
@@ -225,6 +329,28 @@ def test_a_gate_of_ones_own_is_asked_and_can_break_an_audit():
     outcome = audited(gates=[Gate(check=few_features, advice="Bring more.")])
     assert caught(outcome, "few-features")
     assert gate(outcome, "few-features").meaning == "The table has at least ten columns."
+
+
+@pytest.mark.parametrize("given", [None, False, "held", Finding("Broken", "no"), Finding("fine", "yes")])
+def test_a_gate_that_gives_no_finding_that_is_understood_has_not_held(given):
+    def mumbles(case):
+        """Something."""
+        return given
+
+    assert caught(audited(references=0, gates=[Gate(check=mumbles, advice="Speak up.")]), "mumbles")
+
+
+def test_counts_of_a_gate_of_ones_own_may_be_numpys(tmp_path):
+    def counts(case):
+        """Something."""
+        return held("it is", counts={"n": np.int64(3)})
+
+    audited(references=0, gates=[Gate(check=counts, advice="")]).save(tmp_path / "run")
+
+
+def test_a_gate_without_a_name_is_refused():
+    with pytest.raises(TypeError, match="a function with a name"):
+        Gate(check=partial(held, "fine"), advice="")
 
 
 def test_a_gate_that_raises_has_not_held_and_quotes_nothing():

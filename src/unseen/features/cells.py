@@ -4,7 +4,7 @@ import numpy as np
 
 from unseen.signal import Ints
 
-CROWD = 64  # rows in one cell, above which a row is paired with its next neighbours only
+CROWD = 16  # rows in one cell, above which a row is paired with its next neighbours only
 
 
 def pairs_in_cells(cell: Ints) -> Ints:

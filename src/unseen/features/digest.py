@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from unseen.features.rows import is_missing, table_columns
+from unseen.features.rows import is_missing, plain_columns
 from unseen.signal import Array, Ints
 
 CHUNK = 4096
@@ -17,12 +17,13 @@ CHUNK = 4096
 def row_digests(table: Any, labels: Array) -> Ints:
     """Return a 64-bit BLAKE2b digest of each row with its label, `(records,)` unsigned.
 
-    Equal rows have equal digests, whatever holds them. Numbers are compared as float64, other values by their text.
+    Equal rows have equal digests, whatever holds them. Numbers and times are compared as float64, other values by their
+    text. A number that was rounded to float32 is another number.
     """
-    text = [str(label) for label in labels.tolist()]
+    text = [str(label) for label in (labels.astype(np.float64) if labels.dtype.kind in "biuf" else labels).tolist()]
     if sparse.issparse(table):
         return _hashed((row.tobytes() for row in _dense_rows(table.tocsr())), text)
-    columns = table_columns(table)
+    columns = plain_columns(table)
     if all(values.dtype.kind in "biuf" for values in columns):
         return _hashed((row.tobytes() for row in _number_rows(columns)), text)
     return _hashed(_mixed_rows(columns), text)

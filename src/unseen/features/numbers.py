@@ -11,17 +11,17 @@ from unseen.signal import Array, Floats
 MOST_COLUMNS = 200
 
 
-def as_numbers(table: Any) -> Floats:
+def as_numbers(table: Any, most: int = MOST_COLUMNS) -> Floats:
     """Return `(records, columns)` float64: numbers as they are, other values as the code of their sorted rank.
 
-    Missing values become NaN. A sparse or very wide table keeps its columns of largest variance, at most 200.
+    Missing values become NaN. A sparse or very wide table keeps its columns of largest variance, at most `most`.
     """
     if sparse.issparse(table):
-        return _widest(table.tocsc())
+        return _widest(table.tocsc(), most)
     matrix = np.column_stack([_numeric(values) for values in table_columns(table)])
-    if matrix.shape[1] <= MOST_COLUMNS:
+    if matrix.shape[1] <= most:
         return matrix
-    return matrix[:, np.sort(np.argsort(-np.nanvar(matrix, axis=0), kind="stable")[:MOST_COLUMNS])]
+    return matrix[:, np.sort(np.argsort(-np.nanvar(matrix, axis=0), kind="stable")[:most])]
 
 
 def _numeric(values: Array) -> Floats:
@@ -36,8 +36,8 @@ def _numeric(values: Array) -> Floats:
         return codes.astype(np.float64)
 
 
-def _widest(matrix: Any) -> Floats:
+def _widest(matrix: Any, most: int) -> Floats:
     mean = np.asarray(matrix.mean(axis=0)).ravel()
     variance = np.asarray(matrix.multiply(matrix).mean(axis=0)).ravel() - mean**2
-    kept = np.sort(np.argsort(-variance, kind="stable")[:MOST_COLUMNS])
+    kept = np.sort(np.argsort(-variance, kind="stable")[:most])
     return np.asarray(matrix[:, kept].toarray(), dtype=np.float64)

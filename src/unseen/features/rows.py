@@ -10,6 +10,8 @@ from scipy import sparse
 from unseen.errors import DataError, did_you_mean
 from unseen.signal import Array, Ints
 
+NUMBERS = (bool, int, float, np.bool_, np.number)
+
 
 def is_pandas(table: Any) -> bool:
     """Say whether `table` is a pandas frame, without importing pandas."""
@@ -50,6 +52,29 @@ def table_columns(table: Any) -> list[Array]:
     return list(array.reshape(array.shape[0], -1).T)
 
 
+def plain_columns(table: Any) -> list[Array]:
+    """Return the columns as `table_columns` does, with times and numbers among objects as float64, missing ones NaN.
+
+    So that a column is the same whatever holds it: a date of polars and one of pandas (microseconds since 1970), true
+    and false with a missing value and without.
+    """
+    return [_plain(values) for values in table_columns(table)]
+
+
+def _plain(values: Array) -> Array:
+    if values.dtype.kind in "mM":
+        times = values.astype(f"{'datetime64' if values.dtype.kind == 'M' else 'timedelta64'}[us]")
+        return np.where(np.isnat(times), np.nan, times.astype(np.int64).astype(np.float64))
+    if values.dtype.kind != "O":
+        return values
+    listed = values.tolist()
+    known = {type(value) for value in listed} - {type(None)}
+    numbers = {kind for kind in known if issubclass(kind, NUMBERS)}
+    if not numbers or any(kind.__name__ != "NAType" for kind in known - numbers):
+        return values
+    return np.array([np.nan if is_missing(value) else float(value) for value in listed])
+
+
 def concatenate(tables: Sequence[Any]) -> Any:
     """Return the tables under one another; they must be of one kind with the same columns in the same order."""
     first = tables[0]
@@ -86,7 +111,7 @@ def _check_alike(first: Any, other: Any) -> None:
 
 
 def _check_types(names: list[str], first: Any, other: Any) -> None:
-    for name, one, two in zip(names, table_columns(first), table_columns(other), strict=True):
+    for name, one, two in zip(names, plain_columns(first), plain_columns(other), strict=True):
         if (one.dtype.kind in "biuf") != (two.dtype.kind in "biuf") and not _empty(one) and not _empty(two):
             raise DataError(f"column {name!r} holds numbers in one table and other values in another.")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from msgspec.structs import replace
-from scipy.stats import hypergeom
+from scipy.stats import binom
 from threadpoolctl import threadpool_limits
 
 from unseen.attack import Attack
@@ -21,15 +21,16 @@ from unseen.stats.share import share
 GROUPS = 4  # of references, each of which flags by itself
 FEWEST_REFERENCES = 4  # in a group
 FEWEST_FLAGGED = 10
+LEAST_AGAIN = 0.05  # of what some references flag, others flag again
 
 
 def agreement(case: Case) -> Finding:
     """The records that are flagged are flagged again: by the same attack asked twice, and by other references.
 
     The references are dealt into up to four groups; the recommended attack flags with each group alone, as another seed
-    would. Broken where a leak is found and what two groups flag has no more in common than chance; or where the same
-    signals give other scores. How far the best attacks of each signal row agree is told, and breaks nothing: they look
-    for different things.
+    would. Broken where a leak is found and surely under one in twenty of what one group flags is flagged by the next
+    (which takes 104 flags to say); or where the same signals give other scores. How far the best attacks of each signal
+    row agree is told, and breaks nothing: they look for different things.
     """
     attack = next((one for one in case.attacks if one.name == case.recommended), None)
     if attack is None:
@@ -45,9 +46,9 @@ def agreement(case: Case) -> Finding:
     counts = {"groups of references": len(flagged)}
     if len(flagged) > 1:
         counts |= {f"members flagged in {k} of {len(flagged)}": n for k, n in _support(flagged, case).items()}
-    if len(flagged) > 1 and _leaks(case) and _by_chance(flagged[0], flagged[1]):
+    if len(flagged) > 1 and _leaks(case) and _others_flag_others(flagged[0], flagged[1]):
         return broken(
-            "what some references flag has no more in common with what others flag than chance", estimates, counts
+            "what some references flag, others do not: under one in twenty is flagged again", estimates, counts
         )
     if again:
         words = f"{100 * again[0].value:.3g} % [{100 * again[0].low:.3g}, {100 * again[0].high:.3g}]"
@@ -109,26 +110,24 @@ def _between_attacks(case: Case) -> list[Estimate]:
 
 
 def _support(flagged: list[Bools], case: Case) -> dict[int, int]:
-    """Return how many members were flagged by exactly k of the groups."""
+    """Return how many members were flagged by exactly k of the groups, where they are none, or ten and more."""
     times = np.sum(flagged, axis=0)[case.member]
-    return {k: int((times == k).sum()) for k in range(1, len(flagged) + 1)}
+    counted = {k: int((times == k).sum()) for k in range(1, len(flagged) + 1)}
+    return {k: n for k, n in counted.items() if n == 0 or n >= FEWEST_FLAGGED}
 
 
 def _leaks(case: Case) -> bool:
     return any(one.name == case.recommended and one.state == LEAK for one in case.results)
 
 
-def _by_chance(one: Bools, other: Bools) -> bool:
-    """Say whether two sets of flags overlap no more than two random ones would, where they are large enough to tell."""
-    sizes = int(one.sum()), int(other.sum())
-    if min(sizes) < FEWEST_FLAGGED:
-        return False
-    both = int((one & other).sum())
-    return float(hypergeom.sf(both - 1, one.size, *sizes)) > GATE_LEVEL
+def _others_flag_others(one: Bools, other: Bools) -> bool:
+    """Say whether surely under one in twenty of what one group flags is flagged by another."""
+    both, first = int((one & other).sum()), int(one.sum())
+    return first > 0 and float(binom.cdf(both, first, LEAST_AGAIN)) <= GATE_LEVEL
 
 
 AGREEMENT = Gate(
     check=agreement,
     advice="Use an attack whose scores repeat, or more references, before naming single records.",
-    cites="hypergeometric overlap of two sets of flags; heuristic",
+    cites="binomial test at one in twenty; heuristic",
 )

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from scipy.stats import rankdata
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
@@ -27,6 +26,9 @@ from unseen.stats.cross_fitted import cross_fitted_auc, widened
 from unseen.stats.difference import auc_difference
 
 FOLDS = 5
+MOST_COLUMNS = 3_200  # looked at
+FITTED = 200  # of them, those that a fold's classifier is fitted on
+LARGEST = 1e30  # beyond it squares overflow
 FEW_LEVELS = 20  # a column with no more becomes one of zeros and ones a level, for the linear classifier
 
 
@@ -39,14 +41,16 @@ def blind_baseline(case: Case) -> Finding:
     """
     if case.features is None and case.label_index is None:
         return not_applicable("neither features nor labels were given")
-    units, rows = some_units(case, case.seed)
+    units, rows = some_units(case, case.seed, _width(case))
     member = case.member[units]
     if min(int(member.sum()), int((~member).sum())) < 2 * FOLDS:
         return not_applicable(f"fewer than {2 * FOLDS} units on a side cannot be cross-fitted")
     table, unit_of = _table(case, rows), np.searchsorted(units, _unit_of(case)[rows])
+    if table.shape[1] == 0:
+        return not_applicable("no feature has two values, and the label neither")
     blind = {
-        name: _cross_fitted(columns, unit_of, member, make)
-        for name, columns, make in (("linear", _levels(table), _linear), ("boosted trees", table, _boosted))
+        "linear": _cross_fitted(table, unit_of, member, _linear),
+        "boosted trees": _cross_fitted(table, unit_of, member, _boosted),
     }
     areas = [replace(cross_fitted_auc(scores, member), attack=f"blind, {name}") for name, scores in blind.items()]
     estimates = areas + _beside(case, units, member, blind)
@@ -59,16 +63,43 @@ def blind_baseline(case: Case) -> Finding:
     return held(f"{words}; 0.5 is a coin toss", estimates, counts)
 
 
+def _width(case: Case) -> int:
+    return 1 if case.features is None else min(int(np.prod(case.features.shape[1:])), MOST_COLUMNS)
+
+
 def _table(case: Case, rows: Ints) -> Floats:
-    """Return features and label of the rows as numbers; the label is never among columns that were left out."""
-    columns = [] if case.features is None else [as_numbers(take_rows(case.features, rows))]
+    """Return features and label of the rows as finite numbers; a column with missing values gets one that says where.
+
+    Columns of one value are left out. Of a table of over 3,200 columns the ones of largest variance are kept.
+    """
+    columns = [] if case.features is None else [as_numbers(take_rows(case.features, rows), MOST_COLUMNS)]
     if case.label_index is not None:
         columns.append(case.label_index[rows].astype(np.float64)[:, None])
-    return np.column_stack(columns)
+    table = np.column_stack(columns)
+    missing = ~np.isfinite(table)
+    told = missing[:, missing.any(axis=0)] * 1.0
+    known = np.where(missing, np.nan, np.clip(table, -LARGEST, LARGEST))[:, ~missing.all(axis=0)]
+    known = np.where(np.isnan(known), np.nanmedian(known, axis=0) if known.shape[1] else 0.0, known)
+    table = np.column_stack([known, told])
+    return table[:, table.min(axis=0) < table.max(axis=0)] if table.size else table
 
 
 def _unit_of(case: Case) -> Ints:
     return np.arange(case.member.size) if case.trial.unit_of is None else case.trial.unit_of
+
+
+def _telling(table: Floats, member: Bools) -> Ints:
+    """Return the places of at most 200 columns whose mean or spread differs most between the sides."""
+    if table.shape[1] <= FITTED:
+        return np.arange(table.shape[1])
+    centred = table - table.mean(axis=0)
+    apart = np.maximum(_gap(centred, member), _gap(centred**2, member))
+    return np.sort(np.argsort(-apart, kind="stable")[:FITTED])
+
+
+def _gap(values: Floats, member: Bools) -> Floats:
+    spread = values.std(axis=0)
+    return np.abs(values[member].mean(axis=0) - values[~member].mean(axis=0)) / np.where(spread > 0, spread, np.inf)
 
 
 def _levels(table: Floats) -> Floats:
@@ -82,7 +113,7 @@ def _levels(table: Floats) -> Floats:
 
 def _linear(seed: int) -> Any:
     fit = LogisticRegression(C=0.1, max_iter=200, random_state=seed)
-    return make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler(), fit)
+    return make_pipeline(StandardScaler(), fit)
 
 
 def _boosted(seed: int) -> Any:
@@ -92,15 +123,21 @@ def _boosted(seed: int) -> Any:
 
 
 def _cross_fitted(table: Floats, unit_of: Ints, member: Bools, make: Callable[[int], Any]) -> Floats:
-    """Return one score a unit from classifiers that saw other units, as ranks in (0, 1] within its fold."""
+    """Return one score a unit from classifiers that saw other units, as ranks in (0, 1] within its fold.
+
+    Of more than 200 columns each fold's classifier sees those that tell its own training units apart best.
+    """
     ranks = np.empty(member.size)
     for fold, (_, test) in enumerate(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(member, member)):
         held_out = np.isin(unit_of, test)
+        truth = member[unit_of]
+        chosen = table[:, _telling(table[~held_out], truth[~held_out])]
+        given = _levels(chosen) if make is _linear else chosen
         model = make(fold)
         with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(table[~held_out], member[unit_of[~held_out]])
-            chance = model.predict_proba(table[held_out])[:, 1]
+            model.fit(given[~held_out], truth[~held_out])
+            chance = model.predict_proba(given[held_out])[:, 1]
         ranks[test] = rankdata(_mean_by(unit_of[held_out], chance, member.size)[test]) / test.size
     return ranks
 

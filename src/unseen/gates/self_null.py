@@ -7,7 +7,6 @@ from scipy.stats import hypergeom
 from threadpoolctl import threadpool_limits
 
 from unseen.case import Case
-from unseen.errors import UndefinedScore
 from unseen.estimating import Questions, estimate
 from unseen.gate import GATE_LEVEL, Finding, Gate, broken, held
 from unseen.gates.some_units import some_units
@@ -21,7 +20,7 @@ from unseen.trial import Trial
 AXES = {signal.name: signal.axes for signal in SIGNALS}
 STREAM = 0x5E1F
 ON_A_REFERENCE = "on a reference that knows nothing of who is a member"
-DEALT_ANEW = "on answers dealt anew among the records"
+DEALT_ANEW = "on answers dealt anew"
 
 
 def self_null(case: Case) -> Finding:
@@ -29,7 +28,7 @@ def self_null(case: Case) -> Finding:
 
     Three questions at 0.5 % each. A reference takes the target's place, with the other references against it: its coins
     never knew the members. Then its answers (the target's own, where there are no references) are dealt anew among the
-    records, which makes members of coin tosses: who still finds members knows them from elsewhere. And the number of
+    units, which makes members of coin tosses: who still finds members knows them by place or content. And the number of
     references that had each record, and each reference's own list, must not tell members from others, as they do where
     a balanced design holds the target.
     """
@@ -38,7 +37,7 @@ def self_null(case: Case) -> Finding:
     signals = _rows_of(case.signals, rows)
     alarms, counts = _coins(case), {"members": trial.members, "non_members": trial.non_members}
     stand_in = without_target(signals)
-    worlds = {DEALT_ANEW: dealt_anew(stand_in or signals, rows.size, case.seed)}
+    worlds = {DEALT_ANEW: dealt_anew(stand_in or signals, trial, case.seed)}
     if stand_in is not None:
         worlds[ON_A_REFERENCE] = stand_in
     for where, arrays in worlds.items():
@@ -64,10 +63,30 @@ def without_target(signals: Mapping[str, Array]) -> Signals | None:
     return Signals(**arrays)
 
 
-def dealt_anew(signals: Mapping[str, Array], records: int, seed: int) -> Signals:
-    """Return the signals with the records in another order, drawn by the seed: no longer anybody's own."""
-    order = np.random.default_rng([seed, STREAM]).permutation(records)
-    return _rows_of(signals, order)
+def dealt_anew(signals: Mapping[str, Array], trial: Trial, seed: int) -> Signals:
+    """Return the signals with the answers of each unit given to another one of as many records, drawn by the seed.
+
+    Features and labels stay where they are: who knows a member by its content still does.
+    """
+    rng = np.random.default_rng([seed, STREAM])
+    stay = {name: signals[name] for name in ("features", "label") if name in signals}
+    return Signals(**(dict(_rows_of(signals, _exchanged(trial, rng))) | stay))
+
+
+def _exchanged(trial: Trial, rng: np.random.Generator) -> Ints:
+    """Return for each record the record whose answers it gets: units of as many records change places, whole."""
+    if trial.unit_of is None:
+        return rng.permutation(trial.member.size)
+    by_unit = np.argsort(trial.unit_of, kind="stable")
+    size = np.bincount(trial.unit_of, minlength=trial.member.size)
+    start = np.cumsum(size) - size
+    order = np.empty(trial.unit_of.size, dtype=np.intp)
+    for records in np.unique(size[size > 0]):
+        units = np.flatnonzero(size == records)
+        others = rng.permutation(units)
+        for place in range(records):
+            order[by_unit[start[units] + place]] = by_unit[start[others] + place]
+    return order
 
 
 def _rows_of(signals: Mapping[str, Array], rows: Ints) -> Signals:
@@ -89,12 +108,12 @@ def _found(case: Case, signals: Signals, trial: Trial) -> tuple[list[str], int]:
     names, p_values = list[str](), list[float]()
     questions = Questions(fprs=case.fprs or DEFAULT_FPRS)
     for attack in case.attacks:
-        if attack.missing(signals):
+        if attack.name not in case.scores or attack.missing(signals):
             continue
         try:
             with threadpool_limits(1):
                 scores = trial.per_unit(attack(signals).values)
-        except UndefinedScore:
+        except Exception:  # noqa: BLE001, S112 - an attack that cannot score a part tells nothing of it
             continue
         for one in estimate(scores, trial.member, questions, attack.name)[0]:
             if one.p_value is not None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from unseen.renderers.verdict import claim
+from unseen.renderers.verdict import claim, title
 from unseen.renderers.words import clean, find, plain
 from unseen.report import BROKEN, FAILED, INCONCLUSIVE, LEAK, Report
 
@@ -67,6 +67,7 @@ def _rules(report: Report) -> list[dict[str, Any]]:
     found |= {f"gate/{clean(one.name)}": clean(one.meaning) for one in report.gates}
     found |= {f"limit/{kind}": LIMITS.get(kind, kind) for kind in (_limit_kind(one.limit) for one in report.limits)}
     found["slice"] = "Members of a slice are told from others"
+    found["verdict"] = "The audit settles nothing, and does not pass"
     return [_rule(name, text or name, report) for name, text in found.items()]
 
 
@@ -114,7 +115,10 @@ def _findings(report: Report) -> list[Finding]:
             found.append(Finding(f"attack/{clean(one.name)}", level, f"{one.name} tells members from others{told}."))
         elif one.state in {FAILED, INCONCLUSIVE}:
             found.append(Finding(f"attack/{clean(one.name)}", "none", f"{one.name}: {one.reason}.", "open"))
-    return found + _slices(report, level)
+    found += _slices(report, level)
+    if not found and report.exit_code:  # nobody may take an audit that settled nothing for one without findings
+        found.append(Finding("verdict", "warning", f"{title(report).capitalize()}: {'; '.join(report.reasons)}."))
+    return found
 
 
 def _slices(report: Report, level: str) -> list[Finding]:

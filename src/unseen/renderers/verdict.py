@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from unseen.estimate import Estimate
+from unseen.renderers.steps import broken_gates
 from unseen.renderers.words import (
     STATES,
     between,
@@ -111,7 +112,7 @@ def no_protection(report: Report) -> str:
     known = estimates_of(report, name)
     area, rate = find(known, "auc"), find(known, "tpr", fpr)
     said = f"{removed}, and that does not protect membership: attacks never use identifiers."
-    if area is None:
+    if area is None or broken_gates(report):
         return f"{said} How far it goes here could not be measured."
     if rate is None or fpr is None:
         return f"{said} Without any, {name} reached an AUC of {plain(area)}."
@@ -145,6 +146,8 @@ def numbers(report: Report) -> list[str]:
     above = [one.name for one in report.attacks if one.state == LEAK]
     if report.limits and above:
         lines.append(f"{len(above)} of the attacks are above chance; how far, the policy decides.")
+    if broken_gates(report):
+        return [f"Measured, and not to be believed while a gate is broken: {line}" for line in lines]
     if not above and area is not None and area.detectable is not None:
         lines.append(f"A leak with an AUC of {area.detectable:.3f} or more would have been found 4 times of 5.")
         if rate is not None and rate.detectable is not None and fpr is not None:
