@@ -145,11 +145,17 @@ def test_sides_of_unequal_size_are_audited():
 
 
 def test_the_references_are_sized_like_the_targets_training_set():
-    small, large = audited(training_size=100), audited(training_size=10_000)
-    assert small.report.references.inclusion_rate == pytest.approx(100 / (2 * N))
+    small, large = audited(training_size=N), audited(training_size=10_000)
+    assert small.report.references.inclusion_rate == pytest.approx(1 / 2)
     assert large.report.references.inclusion_rate == pytest.approx(0.9)
     assert any("less than the target was" in note for note in large.report.notes)
-    assert not any("less than the target was" in note for note in small.report.notes)
+    assert any("knows much of it already" in note for note in large.report.notes)
+    assert not any("less than the target was" in note or "much of it" in note for note in small.report.notes)
+
+
+def test_a_training_set_smaller_than_its_members_is_refused():
+    with pytest.raises(PlanError, match="training_size is 100, and there are 300 members"):
+        audited(training_size=100)
 
 
 # --- what it does not depend on

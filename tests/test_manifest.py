@@ -122,7 +122,7 @@ def test_digests_that_are_none_are_refused(digests):
 def test_a_manifest_of_another_type_is_refused_before_anything_is_trained():
     model = DecisionTreeClassifier().fit(X[:N], Y[:N])
     for given in (["a", "b"], "train.txt"):
-        with pytest.raises(PlanError, match="must be an unseen.Manifest"):
+        with pytest.raises(PlanError, match="must be an unseen Manifest"):
             unseen.audit(model, (X[:N], Y[:N]), (X[N:], Y[N:]), manifest=given)
 
 
@@ -158,6 +158,17 @@ def test_a_hash_list_tells_neither_order_nor_content(tmp_path):
     order = np.random.default_rng(0).permutation(2 * N)
     assert hash_list(X[order], Y[order]) == text
     assert text.startswith(HEADER)
+
+
+def test_a_list_of_other_columns_is_refused_with_what_differs(home):
+    frame = TABLE[:N].select("d", "c", "b", "a")
+    (home / "hashes.txt").write_text(hash_list(frame, Y[:N]))
+    assert run(home, "hashes.txt") == ("leak", ALL)  # the order of columns does not matter
+    (home / "hashes.txt").write_text(hash_list(TABLE[:N].drop("y"), Y[:N]))
+    manifest = read_manifest(home / "hashes.txt", None)
+    members = unseen.Records(frame, Y[:N])
+    with pytest.raises(DataError, match=r"only in the list \['id'\], only in the table \[\]"):
+        manifest.count(members, members)
 
 
 def test_a_list_is_not_written_over(home):

@@ -23,6 +23,7 @@ _PUBLIC = {
     "Policy": "unseen.policy",
     "Records": "unseen.records",
     "Report": "unseen.report",
+    "load_model": "unseen.targets.files",
 }
 _MODULES = (
     "attacks",

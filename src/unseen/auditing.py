@@ -43,6 +43,7 @@ from unseen.targets.function import FunctionTarget
 from unseen.trial import Trial
 from unseen.weighing import weigh
 
+MOSTLY = 0.6  # of the pool in one reference, above which the attacker knows much of the training set
 MOST_INCLUDED = 0.9  # of the pool in one reference, so that a record has references that never saw it
 
 
@@ -139,6 +140,11 @@ def audit_records(
         if part is not None and isinstance(target, EstimatorTarget):
             target.check_columns(part.features)
     pool = assemble(members, non_members, population, target.classes, options.rule)
+    if options.training_size is not None and options.training_size < len(members):
+        raise PlanError(
+            f"training_size is {options.training_size}, and there are {len(members)} members: the training set cannot "
+            "be smaller than what is known of it."
+        )
     listed = None if options.manifest is None else options.manifest.count(members, non_members)
     slices = column_slices(options.slices, members, non_members, pool)
     slices += sensitive_slices(options, members, non_members, pool)
@@ -293,6 +299,12 @@ def pool_notes(references: Gathered, rate: float | None, options: Options) -> li
         notes.append(
             f"references are trained on {rate:.0%} of the pool, less than the target was: hand in a population, "
             "or more non-members."
+        )
+    if rate is not None and rate > MOSTLY:
+        notes.append(
+            f"each reference was trained on {rate:.0%} of the pool, and so on about as much of the target's own "
+            "training data: this attacker knows much of it already, and finds more than one who knows less. Audits with "
+            "other numbers of non-members are not like this one."
         )
     if references.failures:
         failed = ", ".join(f"{count} x {name}" for name, count in references.failures.items())

@@ -6,7 +6,7 @@ from pathlib import Path
 from unseen.comparison import NO_REGRESSION_FOUND, REGRESSION, UNDECIDED, Comparison, Difference, Side
 from unseen.outcome import Outcome
 from unseen.pairing import FEWEST_COMPARED, Paired, pair
-from unseen.report import FAILED, INCONCLUSIVE, NOT_APPLICABLE, Report
+from unseen.report import BROKEN, FAILED, INCONCLUSIVE, NOT_APPLICABLE, Report
 from unseen.rises import Question, judged, questions
 from unseen.saved import SavedRun, read_saved
 
@@ -60,11 +60,19 @@ def _doubts(before: Report, after: Report) -> list[str]:
     doubts = [
         f"the {name} run is itself {report.state}{f' ({report.reasons[0]})' if report.reasons else ''}"
         for name, report in (("older", before), ("newer", after))
-        if report.state in unsettled
+        if report.state in unsettled and not _only_undecided(report)
     ]
     if before.unit != after.unit:
         doubts.append(f"the older run's unit is the {before.unit}, the newer run's the {after.unit}")
     return doubts
+
+
+def _only_undecided(report: Report) -> bool:
+    """Say whether all that keeps a run from a verdict is a limit that its counts cannot decide: its numbers stand."""
+    looked = all(one.state != FAILED for one in report.attacks) and any(one.estimates for one in report.attacks)
+    broken = any(one.state == BROKEN for one in report.gates) or report.references.identical
+    short = 2 * report.references.finished < report.references.asked
+    return looked and not broken and not short and any(one.verdict == "undecided" for one in report.limits)
 
 
 def _measured_once(before: Report, after: Report) -> dict[str, str]:

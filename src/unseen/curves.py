@@ -9,6 +9,7 @@ from unseen.attack import Attack
 from unseen.policy import Policy
 from unseen.report import Exposure, RocCurve
 from unseen.signal import Bools, Floats
+from unseen.stats.power import FEWEST_EXPECTED
 from unseen.stats.roc import curve
 from unseen.trial import Trial
 
@@ -27,9 +28,14 @@ def best_of_each_row(attacks: Sequence[Attack], scores: Mapping[str, Floats], re
 
 
 def roc_curves(attacks: Sequence[Attack], scores: Mapping[str, Floats], member: Bools) -> list[RocCurve]:
-    """Return the curve of each attack at up to 60 rates, spaced by logarithm from one false positive up to all."""
+    """Return the curve of each attack at up to 60 rates, spaced by logarithm from ten false positives up to all.
+
+    Below ten a threshold means little: rates that are refused as numbers are not drawn either.
+    """
     members, non_members = int(member.sum()), int((~member).sum())
-    allowed = np.unique(np.geomspace(1, max(non_members - 1, 1), POINTS).astype(int))
+    allowed = np.unique(
+        np.geomspace(min(FEWEST_EXPECTED, max(non_members - 1, 1)), max(non_members - 1, 1), POINTS).astype(int)
+    )
     law = betabinom(members, allowed + 1, np.maximum(non_members - allowed, 1))
     low, high = law.ppf(0.025) / members, law.ppf(0.975) / members
     rates = np.append(allowed / non_members, 1.0)

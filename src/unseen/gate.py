@@ -60,7 +60,7 @@ class Gate:
             raise TypeError(f"a gate needs a function with a name, got {type(self.check).__name__}.")
 
     def __call__(self, case: Case) -> GateResult:
-        """Return the result for the report; a check that raises, or gives no finding that is understood, has not held."""
+        """Return the result for the report; a check that raises, or whose finding is not understood, has not held."""
         try:
             return self._result(self.check(case))
         except Exception as error:  # noqa: BLE001 - whatever a check raises, it is named and never passes

@@ -110,7 +110,8 @@ def _judge_limit(limit: Limit, sought: list[Candidate], confidence: float, refus
     highs = [one.bounds(0.95)[1] for one, _ in found]
     worst = int(np.argmax(highs))
     if highs[worst] > limit.at_most:
-        return LimitResult(str(limit), "undecided", _closest(*found[worst]))
+        shared = f"; shared out over {len(sought)} numbers or more, the largest lower bound is {max(lows):.4g}"
+        return LimitResult(str(limit), "undecided", _closest(*found[worst]) + (shared if len(sought) > 1 else ""))
     if missing := len(sought) - len(found):
         why = f"{missing} of the {len(sought)} numbers that it speaks of cannot be measured with these counts"
         return LimitResult(str(limit), "undecided", why)
@@ -119,7 +120,12 @@ def _judge_limit(limit: Limit, sought: list[Candidate], confidence: float, refus
 
 def _closest(one: Candidate, estimate: Estimate) -> str:
     low, high = one.bounds(0.95)
-    return f"{one.where}: {estimate.quantity} {estimate.value:.4g}, bounds [{low:.4g}, {high:.4g}] at 95 %"
+    bounds = f"bounds [{low:.4g}, {high:.4g}] at 95 %{_meant(estimate)}"
+    return f"{one.where}: {estimate.quantity} {estimate.value:.4g}, {bounds}"
+
+
+def _meant(estimate: Estimate) -> str:
+    return "" if estimate.fpr is None else f" for a true false-positive rate of {100 * estimate.fpr:.4g} %"
 
 
 def conclude(

@@ -59,7 +59,7 @@ class Options:
                 raise PlanError(f"{name} must be a whole number from {least} up, got {value!r}.")
             object.__setattr__(self, name, int(value))  # a NumPy integer is a whole number too
         if self.manifest is not None and not isinstance(self.manifest, Manifest):
-            raise PlanError(f"manifest must be an unseen.Manifest, got {type(self.manifest).__name__}.")
+            raise PlanError(f"manifest must be an unseen Manifest, got {type(self.manifest).__name__}.")
         if self.references > MOST_REFERENCES:
             raise PlanError(f"references must be at most {MOST_REFERENCES}, got {self.references}.")
         if self.references == 1:

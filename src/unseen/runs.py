@@ -6,7 +6,7 @@ import msgspec
 
 from unseen.disk import PART, write_whole
 from unseen.errors import DataError, FolderError, ModelError
-from unseen.report import SCHEMA, Report, from_json
+from unseen.report import EXIT_CODES, SCHEMA, Report, from_json
 
 CLAIM = "run.json"
 RECORDS = "records.parquet"
@@ -72,7 +72,10 @@ def read_run(path: Path) -> Report:
     try:
         schema = msgspec.json.decode(content, type=_Named).schema
         if schema == SCHEMA:
-            return from_json(content)
+            report = from_json(content)
+            if report.state in EXIT_CODES:
+                return report
+            raise FolderError(f"{file.name} is damaged, or no report: {report.state!r} is no state; audit again.")
     except (msgspec.DecodeError, RecursionError) as error:
         kind = error if isinstance(error, msgspec.ValidationError) else "it is not whole JSON"
         raise FolderError(f"{file.name} is damaged, or no report: {kind}; audit again.") from None

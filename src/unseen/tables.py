@@ -159,6 +159,9 @@ def answer_signals(arrays: Mapping[str, Array], label: str) -> tuple[Signals, in
     elif label in arrays:
         signals["label"] = np.unique(arrays[label], return_inverse=True)[1]
     signals |= {name: _numbers(arrays[name], name, (records,)) for name in PER_RECORD if name in arrays}
+    for name in PER_RECORD:
+        if name in signals and records > 1 and np.unique(signals[name]).size == 1:
+            raise DataError(f"{name!r} is the same for every record: nothing can be told from it.")
     stuck = saturated(signals["margin"]) if "margin" in signals else 0
     signals |= _references(arrays, index, records, classes)
     for name, ref in (("margin", "ref_margin"), ("loss", "ref_loss")):

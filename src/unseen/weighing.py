@@ -25,6 +25,7 @@ from unseen.report import (
     GateResult,
     Risk,
 )
+from unseen.stats.tolerance import tpr_tolerance
 
 T = TypeVar("T")
 LIKELY, SOME = 10.0, 2.0  # how many times likelier a call is for a member than for another
@@ -114,8 +115,9 @@ def _more(names: Sequence[str]) -> str:
 def risk(case: Case, state: str) -> Risk:
     """Return the measured likelihood beside the declared harm.
 
-    Likelihood goes by the likelihood ratio TPR / FPR of the attacks that found a leak, at the lower end of its
-    interval: how many times likelier an attacker points at a member than at another. From 10 "high", from 2 "moderate".
+    Likelihood goes by the likelihood ratio TPR / FPR of the attacks that found a leak, at the lower bound that pays for
+    the threshold too: how many times likelier an attacker points at a member than at another. From 10 "high", from 2
+    "moderate".
     """
     harm, reveals = case.context.severity or "not declared", case.context.reveals
     if state in {FAILED, INCONCLUSIVE}:
@@ -125,8 +127,8 @@ def risk(case: Case, state: str) -> Risk:
         found = any(one.state == LEAK for one in case.results)
         why = "some attacks are above chance, at no rate that was asked for" if found else "no attack is above chance"
         return Risk("low" if found else "not found", why, harm, reveals)
-    worst = max(rates, key=lambda e: e.low / (e.fpr or 1))
-    ratio = worst.low / (worst.fpr or 1)
+    ratios = [tpr_tolerance(case.scores[e.attack], case.member, e.fpr or 1, 0.95)[0] / (e.fpr or 1) for e in rates]
+    ratio, worst = max(zip(ratios, rates, strict=True), key=lambda pair: pair[0])
     level = "high" if ratio >= LIKELY else "moderate" if ratio >= SOME else "low"
     why = (
         f"at least {ratio:.2g} times likelier to point at a member than at another "

@@ -1,5 +1,7 @@
 """`unseen compare`: a planted regression is found, a leak-free pair is none, what cannot be compared does not pass."""
 
+from dataclasses import replace
+
 import json
 import re
 
@@ -244,10 +246,17 @@ def test_an_attack_of_one_run_only_is_named(same):
 def test_an_inconclusive_run_settles_nothing_even_where_numbers_rose(tmp_path, same):
     undecided = run(3, leak=1.2, limits=(unseen.Limit("tpr", at_most=0.5, fpr=0.001),))
     assert undecided.state == "inconclusive"
-    result = asked(saved(tmp_path / "a", same[0]), saved(tmp_path / "b", undecided))
+    doubted = [msgspec.structs.replace(undecided.report.gates[0], state="broken"), *undecided.report.gates[1:]]
+    broken = replace(undecided, report=msgspec.structs.replace(undecided.report, gates=doubted))
+    result = asked(saved(tmp_path / "a", same[0]), saved(tmp_path / "b", broken))
     assert result.exit_code == 3
     assert "the newer run is itself inconclusive" in result.stdout
     assert "may not be believed" in result.stdout
+
+
+def test_a_limit_that_is_undecided_does_not_keep_two_runs_from_being_compared(tmp_path, same):
+    undecided = run(3, leak=1.2, limits=(unseen.Limit("tpr", at_most=0.5, fpr=0.001),))
+    assert asked(saved(tmp_path / "a", same[0]), saved(tmp_path / "b", undecided)).exit_code == 1
 
 
 def test_runs_without_a_common_attack_settle_nothing():

@@ -162,7 +162,7 @@ def test_the_same_records_in_another_order_continue_the_run(tmp_path, refits):
 
 def test_another_training_size_trains_anew(tmp_path, refits):
     audited(tmp_path / "run")
-    audited(tmp_path / "run", training_size=60)
+    audited(tmp_path / "run", training_size=180)
     assert len(refits) == 6
 
 

@@ -14,6 +14,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     epilog="Exit codes: 0 within policy (without one: no leak found), 1 over it (without one: a leak above chance), "
     "2 wrong input, 3 inconclusive or failed.",
 )

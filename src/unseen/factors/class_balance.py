@@ -18,9 +18,9 @@ def class_balance(case: Case) -> Measurement:
     """Measure how small the smallest class is among the members, and whether members of small classes are flagged more.
 
     A class is small with less than half of an equal share; where none is, the smallest one is compared with the rest.
-    Seen where the smallest share's interval (at 95 % for all classes together) is below half of an equal share, or the
-    difference of the flagged shares is above 0. Where a class has under ten members, no share is told; no class is
-    ever named. A person with records of several classes is in none.
+    Seen where the smallest share's interval (at 95 % for all classes together) is below half of an equal share, or
+    where some class is small and its members are flagged more often. Where a class has under ten members, no share is
+    told; no class is ever named. A person with records of several classes is in none.
     """
     if case.label_index is None or case.target.classes < 2:
         return unmeasured("the classes of the records are not known")
@@ -37,7 +37,11 @@ def class_balance(case: Case) -> Measurement:
         f"; members of small classes are flagged {100 * gap.value:.3g} points "
         f"[{100 * gap.low:.3g}, {100 * gap.high:.3g}] more often than the rest"
     )
-    return measured(uneven or gap.low > 0, sentence, [*estimates, gap])
+    return measured(uneven or (gap.low > 0 and _has_small(counts)), sentence, [*estimates, gap])
+
+
+def _has_small(counts: Ints) -> bool:
+    return bool((counts < SMALL * counts.sum() / counts.size).any())
 
 
 def _imbalance(counts: Ints) -> tuple[bool, str, list[Estimate]]:

@@ -136,10 +136,9 @@ def _effective_dimension(sample: Floats) -> float:
 
 def _two_neighbours(sample: Floats) -> float:
     nearest = NearestNeighbors(n_neighbors=3).fit(sample).kneighbors(sample)[0][:, 1:]
-    ratio = np.sort(nearest[nearest[:, 0] > 0][:, 1] / nearest[nearest[:, 0] > 0][:, 0])
-    kept = ratio[: int(0.9 * ratio.size)]  # as its authors do: the largest ratios come from outliers
-    growth = float(np.log(kept).sum() + (ratio.size - kept.size) * np.log(kept[-1])) if kept.size else 0.0
-    return max(kept.size / growth, 1.0) if growth > 0 else 1.0
+    apart = nearest[nearest[:, 0] > 0]
+    middle = float(np.median(np.log(apart[:, 1] / apart[:, 0]))) if apart.size else 0.0
+    return max(np.log(2) / middle, 1.0) if middle > 0 else 1.0  # the ratio is Pareto; its median bears copies
 
 
 def _candidates(matrix: Floats, rest: Ints, tolerance: float, may_differ: int) -> Iterator[Ints]:

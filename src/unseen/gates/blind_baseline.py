@@ -160,7 +160,8 @@ def _beside(case: Case, units: Ints, member: Bools, blind: dict[str, Floats]) ->
 
 BLIND_BASELINE = Gate(
     check=blind_baseline,
-    advice="Draw members and non-members by one random split of the same table (same period, same source, same "
-    "cleaning), train on the one half, and audit again.",
+    advice="If several rows belong to one person, name the column that says so (data.group). Otherwise draw members "
+    "and non-members by one random split of the same table (same period, source and cleaning), train on the one half, "
+    "and audit again.",
     cites="classifier two-sample test, Lopez-Paz and Oquab 2017; Das et al. 2024 on blind baselines, arXiv:2406.16201",
 )

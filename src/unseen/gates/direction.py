@@ -29,7 +29,7 @@ def direction(case: Case) -> Finding:
             estimates.append(measured)
     if reversed_ones:
         return broken(
-            f"{', '.join(reversed_ones[:3])} rank members below others (AUC {estimates[0].value:.3f} "
+            f"members rank below others by {', '.join(reversed_ones[:3])} (AUC {estimates[0].value:.3f} "
             f"[{estimates[0].low:.3f}, {estimates[0].high:.3f}])",
             estimates,
             {"attacks": len(case.scores), "reversed": len(reversed_ones)},
@@ -43,7 +43,7 @@ def _reversed_p(scores: Floats, case: Case) -> float:
 
 DIRECTION = Gate(
     check=direction,
-    advice="Hand in scores of which higher means member (negate a loss); with scores of the right direction, look for "
-    "what makes members look unlike members.",
+    advice="Hand in scores of which higher means member (negate a loss), and the columns of probabilities in the order "
+    "of the labels 0, 1, ...; where both are right, look for what makes members look unlike members.",
     cites="Mann and Whitney 1947, Bonferroni over the attacks",
 )

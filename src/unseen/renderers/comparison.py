@@ -17,6 +17,7 @@ CLAIMS = {
     NO_REGRESSION_FOUND: "No number rose by more than the policy allows, as far as this comparison could see.",
     UNDECIDED: "This comparison could not settle the question, and does not pass.",
 }
+MOST_REASONS = 5
 WIDTH = 150  # of what is written to a file or a pipe
 
 
@@ -30,13 +31,19 @@ def show_comparison(comparison: Comparison, *, json: bool = False) -> None:
 
 def render_comparison(comparison: Comparison) -> Group:
     """Return everything the terminal shows of a comparison."""
-    body = Text("\n".join([CLAIMS[comparison.state], *(f"Because: {one}." for one in comparison.reasons)]))
+    body = Text("\n".join([CLAIMS[comparison.state], *_reasons(comparison)]))
     headline = Text(TITLES[comparison.state], style=STYLES[comparison.state])
     panel = Panel(body, title=headline, title_align="left", padding=(1, 2))
     notes = [Text(f"Note: {note}.", style="yellow") for note in comparison.notes]
     left = [Text(f"Not compared: {name} ({why}).", style="dim") for name, why in comparison.not_compared.items()]
     table = [_differences(comparison)] if comparison.differences else []
     return Group(panel, _facts(comparison), *table, *notes, *left)
+
+
+def _reasons(comparison: Comparison) -> list[str]:
+    told = [f"Because: {one}." for one in comparison.reasons[:MOST_REASONS]]
+    more = len(comparison.reasons) - MOST_REASONS
+    return [*told, f"And {more} more of that kind, in the table."] if more > 0 else told
 
 
 def _facts(comparison: Comparison) -> Text:

@@ -18,7 +18,8 @@ def broken_gates(report: Report) -> list[GateResult]:
 def steps(report: Report) -> list[str]:
     """Return what to do next, first things first: in an audit that settled nothing, what each reason asks for."""
     if report.state in {INCONCLUSIVE, FAILED}:
-        return [*_repairs(report), "Audit again: until then nothing is known either way, and the audit does not pass."]
+        until = "until then nothing is known either way, and" if broken_gates(report) else "until then"
+        return [*_repairs(report), f"Audit again: {until} the audit does not pass."]
     if report.state == LEAK:
         return [*_lowering(report), "Then audit again with the same plan, and compare the intervals."]
     if report.state == NO_LEAK_FOUND and report.limits:

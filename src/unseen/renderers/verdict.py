@@ -53,7 +53,9 @@ def claim(report: Report) -> str:
     if report.state == LEAK:
         return "an attacker who questions this model can tell members of its training data from others."
     if report.state == NO_LEAK_FOUND and report.limits:
-        return "every limit of the policy holds for the attacks that were run."
+        above = sum(one.state == LEAK for one in report.attacks)
+        told = f" {above} of them are above chance; how far, the policy allows." if above else ""
+        return f"every limit of the policy holds for the attacks that were run.{told}"
     if report.state == NO_LEAK_FOUND:
         return "none of the attacks told members from others. That is not proof that nothing leaks."
     return "this audit could not settle the question, and does not pass."
@@ -144,8 +146,13 @@ def numbers(report: Report) -> list[str]:
             f"{between(value)}."
         )
     above = [one.name for one in report.attacks if one.state == LEAK]
-    if report.limits and above:
+    if report.limits and above and report.state != NO_LEAK_FOUND:
         lines.append(f"{len(above)} of the attacks are above chance; how far, the policy decides.")
+    larger = [(found, one.name) for one in report.attacks if (found := find(one.estimates, "auc")) is not None]
+    if area is not None and larger:
+        most, other = max(larger, key=lambda pair: pair[0].low)
+        if most.low > area.high:
+            lines.append(f"The largest AUC of all attacks is that of {other}: {plain(most)}.")
     if broken_gates(report):
         return [f"Measured, and not to be believed while a gate is broken: {line}" for line in lines]
     if not above and area is not None and area.detectable is not None:

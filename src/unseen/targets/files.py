@@ -26,11 +26,12 @@ LEARNED_STATE = frozenset(  # what scikit-learn's own estimators keep: numbers a
 )
 
 
-def load_model(path: Path, trusted_types: Sequence[str] = (), *, trust: bool = False) -> Any:
+def load_model(path: str | Path, trusted_types: Sequence[str] = (), *, trust: bool = False) -> Any:
     """Return the model in `path`. skops files load if all their types are known or in `trusted_types`.
 
     `trust` allows joblib and pickle files: loading one runs whatever code its author put in.
     """
+    path = Path(path)
     present(path, "target.model")
     suffix = path.suffix.lower()
     if suffix == ".skops":

@@ -19,6 +19,8 @@ def assert_private(audited: Outcome | Report, *, allow_inconclusive: bool = Fals
     """
     __tracebackhide__ = True
     report = audited.report if isinstance(audited, Outcome) else audited
+    if not isinstance(report, Report):
+        raise TypeError(f"assert_private takes an Outcome or a Report, got {type(audited).__name__}.")
     if report.exit_code == 0:
         return
     if report.exit_code == OVER:
