@@ -12,11 +12,17 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+from sklearn.datasets import make_classification
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.tree import DecisionTreeClassifier
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.gates.planted import balanced, case_of, changed, clean
 
+import unseen
 from unseen.gates import GATES
 from unseen.stats.intervals import clopper_pearson
 
@@ -27,6 +33,17 @@ def blocked(seed: int) -> list[str]:
     """Return the gates that break on a clean world."""
     case = clean(seed + 10_000, SIZES[seed % 3], REFERENCES[seed // 3 % 3], LEAKS[seed // 9 % 2])
     return [gate.name for gate in GATES if gate(case).state == "broken"]
+
+
+def blocked_models(seed: int) -> list[str]:
+    """Return the gates that break in the audit of a real model of made data, split at random; eight references."""
+    records = (400, 1000)[seed // 4 % 2]
+    X, y = make_classification(2 * records, 10, n_informative=5, flip_y=0.2, random_state=seed)
+    models = (DecisionTreeClassifier(random_state=0), RandomForestClassifier(30, random_state=0))
+    model = (*models, LogisticRegression(), KNeighborsClassifier(1))[seed % 4].fit(X[:records], y[:records])
+    sides = (X[:records], y[:records]), (X[records:], y[records:])
+    report = unseen.audit(model, *sides, references=8, workers=1, copies=2, seed=seed).report
+    return [one.name for one in report.gates if one.state == "broken"]
 
 
 def flawed(seed: int) -> list[str]:
@@ -62,5 +79,7 @@ if __name__ == "__main__":
     worlds = int(sys.argv[1])
     print("clean worlds, blocked by")
     told(worlds, blocked)
+    print("real models, blocked by")
+    told(worlds // 4, blocked_models)
     print("planted flaws, caught")
     told(worlds // 4, flawed)

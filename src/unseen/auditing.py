@@ -302,9 +302,8 @@ def pool_notes(references: Gathered, rate: float | None, options: Options) -> li
         )
     if rate is not None and rate > MOSTLY:
         notes.append(
-            f"each reference was trained on {rate:.0%} of the pool, and so on about as much of the target's own "
-            "training data: this attacker knows much of it already, and finds more than one who knows less. Audits with "
-            "other numbers of non-members are not like this one."
+            f"each reference was trained on {rate:.0%} of the pool, so on about as much of the target's own training data: "
+            "this attacker knows much of it already. Audits with other numbers of non-members differ from this."
         )
     if references.failures:
         failed = ", ".join(f"{count} x {name}" for name, count in references.failures.items())

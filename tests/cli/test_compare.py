@@ -1,9 +1,8 @@
 """`unseen compare`: a planted regression is found, a leak-free pair is none, what cannot be compared does not pass."""
 
-from dataclasses import replace
-
 import json
 import re
+from dataclasses import replace
 
 import jsonschema
 import msgspec

@@ -31,7 +31,7 @@ def test_a_rare_class_is_seen_and_equal_classes_are_not():
 def test_a_small_class_that_is_flagged_more_often_is_seen():
     found = CLASS_BALANCE(world(0, (0.4, 0.4, 0.2), (0.05, 0.05, 0.3)))
     assert found.state == NOT_SEEN  # a fifth is more than half of an equal share: told, and no small class
-    found = CLASS_BALANCE(world(0, (0.45, 0.4, 0.15), (0.05, 0.05, 0.3)))
+    found = CLASS_BALANCE(world(0, (0.5, 0.4, 0.1), (0.05, 0.05, 0.3)))
     assert found.state == PRESENT
     assert named(found, "flagged_share_gap")[0].low > 0
 
