@@ -302,8 +302,8 @@ def pool_notes(references: Gathered, rate: float | None, options: Options) -> li
         )
     if rate is not None and rate > MOSTLY:
         notes.append(
-            f"each reference was trained on {rate:.0%} of the pool, so on about as much of the target's own training data: "
-            "this attacker knows much of it already. Audits with other numbers of non-members differ from this."
+            f"each reference was trained on {rate:.0%} of the pool, so on about as much of the target's own data: this "
+            "attacker knows much of it already. Audits with other numbers of non-members differ from this one."
         )
     if references.failures:
         failed = ", ".join(f"{count} x {name}" for name, count in references.failures.items())
