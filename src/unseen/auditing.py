@@ -1,6 +1,7 @@
 """The whole audit on one page: pool, answers, references, signals, attacks, estimates, report."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
@@ -135,22 +136,12 @@ def audit_records(
 ) -> Outcome:
     """Audit `target` on records: everything that `audit` does."""
     started, attacks = datetime.now(UTC), options.chosen()
-    check_declared(members.features, options.context.sensitive)
-    for part in (members, non_members, population):
-        if part is not None and isinstance(target, EstimatorTarget):
-            target.check_columns(part.features)
+    check_asked(target, members, [non_members, *([] if population is None else [population])], options)
     pool = assemble(members, non_members, population, target.classes, options.rule)
-    if options.training_size is not None and options.training_size < len(members):
-        raise PlanError(
-            f"training_size is {options.training_size}, and there are {len(members)} members: the training set cannot "
-            "be smaller than what is known of it."
-        )
     listed = None if options.manifest is None else options.manifest.count(members, non_members)
     slices = column_slices(options.slices, members, non_members, pool)
     slices += sensitive_slices(options, members, non_members, pool)
     data = digest(pool.digests, pool.unit_of, pool.audited, pool.trial.member)
-    if options.references and not isinstance(target, EstimatorTarget):
-        raise PlanError("a function cannot be retrained: say references=0, or hand in an estimator.")
     recipe = target.fingerprint() if options.references and isinstance(target, EstimatorTarget) else ""
     answers = target.answer(pool.features)
     model = digest(answers.predicted, *_rounded(answers))
@@ -158,12 +149,10 @@ def audit_records(
     references, rate = train_references(target, recipe, pool, options)
     wanted = {signal.name for attack in attacks for signal in attack.needs}
     measured = measure(pool, answers, references, sorted(wanted))
-    signals, queries, unanswered = measured.signals, measured.queries, set[str]()
-    if "robustness" in wanted:
-        held = try_robustness(target, pool, options)
-        signals = signals if held is None else Signals(**signals, robustness=held)
-        queries += options.copies * pool.audited.size
-        unanswered = {"robustness"} if held is None else set()
+    measured, unanswered = (
+        with_robustness(measured, target, pool, options) if "robustness" in wanted else (measured, set())
+    )
+    signals = measured.signals
     if "loss" in signals:
         slices = [*slices, *by_loss_decile(signals["loss"], pool.trial)]
     facts = reference_facts(references, rate, identical=same_as_target(signals))
@@ -176,7 +165,7 @@ def audit_records(
         scores=judgement.scores,
         p_values=judgement.p_values,
         recommended=judgement.recommended,
-        target=target_facts(target, measured, pool.trial, queries),
+        target=target_facts(target, measured, pool.trial),
         references=facts,
         policy=options.policy,
         context=options.context,
@@ -203,6 +192,21 @@ def audit_records(
     )
 
 
+def check_asked(target: Target, members: Records, others: Sequence[Records], options: Options) -> None:
+    """Raise, before anything is computed, where what is asked cannot be done with what was handed in."""
+    check_declared(members.features, options.context.sensitive)
+    if options.training_size is not None and options.training_size < len(members):
+        raise PlanError(
+            f"training_size is {options.training_size}, and there are {len(members)} members: the training set cannot "
+            "be smaller than what is known of it."
+        )
+    if isinstance(target, EstimatorTarget):
+        for part in (members, *others):
+            target.check_columns(part.features)
+    elif options.references:
+        raise PlanError("a function cannot be retrained: say references=0, or hand in an estimator.")
+
+
 def _rounded(answers: Answers) -> list[Floats]:
     """Return the answers to three digits, so that another order of summation is not another model."""
     given = [array for array in (answers.log_probs, answers.decision) if array is not None]
@@ -227,12 +231,17 @@ def train_references(target: Target, recipe: str, pool: Pool, options: Options) 
     return gather(task, options.engine, store, partial(options.progress, "references")), rate
 
 
-def try_robustness(target: Target, pool: Pool, options: Options) -> Floats | None:
-    """Return the robustness signal, or None where the model will not answer perturbed copies (a strict encoder)."""
+def with_robustness(measured: Measured, target: Target, pool: Pool, options: Options) -> tuple[Measured, set[str]]:
+    """Return what was measured with the robustness signal, and the signals that the target would not answer for.
+
+    A model may refuse perturbed copies, as a strict encoder does; then the attacks that need the signal have failed.
+    """
+    measured = replace(measured, queries=measured.queries + options.copies * pool.audited.size)
     try:
-        return robustness(target, pool, options.copies, options.seed, partial(options.progress, "perturbed copies"))
+        held = robustness(target, pool, options.copies, options.seed, partial(options.progress, "perturbed copies"))
     except (TargetFailed, ModelError):
-        return None
+        return measured, {"robustness"}
+    return replace(measured, signals=Signals(**measured.signals, robustness=held)), set()
 
 
 def same_as_target(signals: Signals) -> bool:
@@ -266,7 +275,7 @@ def sensitive_slices(options: Options, members: Records, non_members: Records, p
     return slices
 
 
-def target_facts(target: Target, measured: Measured, trial: Trial, queries: int) -> TargetFacts:
+def target_facts(target: Target, measured: Measured, trial: Trial) -> TargetFacts:
     """Return what was audited and how well it does."""
     member = record_members(trial)
     kind = type(target.model).__name__ if isinstance(target, EstimatorTarget) else "function"
@@ -277,7 +286,7 @@ def target_facts(target: Target, measured: Measured, trial: Trial, queries: int)
         member_accuracy=float(measured.correct[member].mean()),
         non_member_accuracy=float(measured.correct[~member].mean()),
         saturated_answers=measured.saturated_answers,
-        queries=queries,
+        queries=measured.queries,
     )
 
 
