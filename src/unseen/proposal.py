@@ -44,7 +44,7 @@ def propose(  # noqa: PLR0913 - one file or column each
         if given is not None and given not in columns:
             raise DataError(f"{members.name} has no column {given!r}{did_you_mean(given, columns) or '.'}")
     fitted = _model(model, trust=trust)
-    found = label or find_label(tables[0], fitted)
+    found = label or find_label(tables[0], fitted, opened=fitted is not None)
     home = (relative_to or Path.cwd()).resolve()
     keep = {found, group or _named(columns, GROUP_NAMES), id or _named(columns, ID_NAMES, tables)}
     return _template().render(
@@ -67,7 +67,7 @@ def propose(  # noqa: PLR0913 - one file or column each
     )
 
 
-def find_label(table: pl.DataFrame, model: Any) -> str:
+def find_label(table: pl.DataFrame, model: Any, *, opened: bool = True) -> str:
     """Return the label column of `table`, or raise `DataError` that asks for it."""
     classes = {str(label) for label in getattr(model, "classes_", [])}
     if classes:
@@ -77,7 +77,10 @@ def find_label(table: pl.DataFrame, model: Any) -> str:
             return fits[0]
     if (named := _named(table.columns, LABEL_NAMES)) is not None:
         return named
-    raise DataError(f"which of the {table.width} columns is the label? Say --label NAME.")
+    closed = (
+        "" if opened else " The model could not be opened to tell: its file holds types that need trust."
+    )
+    raise DataError(f"which of the {table.width} columns is the label? Say --label NAME.{closed}")
 
 
 def _values(column: pl.Series) -> set[str]:

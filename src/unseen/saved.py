@@ -23,8 +23,10 @@ class SavedRun:
 
 
 def read_saved(folder: str | Path) -> SavedRun:
-    """Return the run in a folder; raises `FolderError` where something is missing, damaged, or of another run."""
+    """Return the run in a folder, or beside a report; raises `FolderError` where something is missing or damaged."""
     folder = Path(folder)
+    if folder.name == REPORT:
+        folder = folder.parent
     report = read_run(folder)
     return SavedRun(report, checked_units(read_units(folder / RECORDS), report, str(folder)))
 
