@@ -77,9 +77,7 @@ def find_label(table: pl.DataFrame, model: Any, *, opened: bool = True) -> str:
             return fits[0]
     if (named := _named(table.columns, LABEL_NAMES)) is not None:
         return named
-    closed = (
-        "" if opened else " The model could not be opened to tell: its file holds types that need trust."
-    )
+    closed = "" if opened else " The model could not be opened to tell: its file holds types that need trust."
     raise DataError(f"which of the {table.width} columns is the label? Say --label NAME.{closed}")
 
 

@@ -154,7 +154,7 @@ def numbers(report: Report) -> list[str]:
         if most.low > area.high:
             lines.append(f"The largest AUC of all attacks is that of {other}: {plain(most)}.")
     if broken_gates(report):
-        return [f"Measured, and not to be believed while a gate is broken: {line}" for line in lines]
+        return ["What follows was measured, and is not to be believed while a gate is broken.", *lines] if lines else []
     if not above and area is not None and area.detectable is not None:
         lines.append(f"A leak with an AUC of {area.detectable:.3f} or more would have been found 4 times of 5.")
         if rate is not None and rate.detectable is not None and fpr is not None:
