@@ -2,7 +2,8 @@
 
     python examples/real/adult.py
 
-The table ships with unseen (UCI, CC BY 4.0). Half of the distinct rows train scikit-learn's default random forest.
+The table ships with unseen (UCI, CC BY 4.0). Of the rows that stand there once, 14,495 train
+scikit-learn's default random forest.
 """
 
 import time
