@@ -14,7 +14,7 @@ from unseen.stats.roc import curve
 from unseen.trial import Trial
 
 POINTS = 60
-FEWEST_SHOWN = 10  # units in a bin of exposure
+FEWEST_SHOWN = 10  # units of either side in a bin of exposure
 EDGES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 1e-4, 1e-5, 1e-6, 0.0)
 
 
@@ -57,7 +57,7 @@ def roc_curves(attacks: Sequence[Attack], scores: Mapping[str, Floats], member: 
 
 
 def exposure(attack: str, p_values: Floats, trial: Trial, policy: Policy) -> Exposure | None:
-    """Return how many members and non-members have a p-value in each bin; bins under ten units join the next above.
+    """Return how many members and non-members have a p-value in each bin; under ten on a side, it joins the next.
 
     None where there are fewer than ten units on a side.
     """
@@ -69,12 +69,12 @@ def exposure(attack: str, p_values: Floats, trial: Trial, policy: Policy) -> Exp
     for upper in reversed(EDGES[:-1]):
         within = (p_values > edges[-1]) & (p_values <= upper)
         have = np.array([(within & member).sum(), (within & ~member).sum()])
-        if have.sum() < FEWEST_SHOWN and upper < EDGES[0]:
+        if have.min() < FEWEST_SHOWN and upper < EDGES[0]:
             continue
         edges.append(upper)
         inside.append(int(have[0]))
         outside.append(int(have[1]))
-    if have.sum() < FEWEST_SHOWN and len(inside) > 1:  # what is left at the top joins the bin below
+    if have.min() < FEWEST_SHOWN and len(inside) > 1:  # what is left at the top joins the bin below
         edges.pop(-2)
         inside[-2:] = [sum(inside[-2:])]
         outside[-2:] = [sum(outside[-2:])]

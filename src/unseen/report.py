@@ -157,8 +157,8 @@ class Exposure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How exposed single units are by the recommended attack: counts by the exact p-value of each unit.
 
     `edges (bins + 1,)` are p-values, descending; `members` and `non_members (bins,)` are counts of units with a p-value
-    in (edge[i + 1], edge[i]]. Bins with under ten units in all are joined with the next. `ids` names the most exposed
-    flagged members in the order of their names, at most `policy.name_ids` of them: no score, no rank.
+    in (edge[i + 1], edge[i]]. Bins with under ten units on a side are joined with the next. `ids` names the most
+    exposed flagged members in the order of their names, at most `policy.name_ids` of them: no score, no rank.
     """
 
     attack: str
