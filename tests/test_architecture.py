@@ -16,7 +16,7 @@ MODULES = {name.removesuffix(".__init__"): path for path, name in FILES.items()}
 
 NOUNS = [  # each may import those before it
     *("access", "errors", "signal", "estimate", "scores", "target"),
-    *("trial", "attack", "policy", "report", "reference", "plan"),
+    *("trial", "attack", "policy", "report", "recipe", "reference", "plan"),
     *("case", "gate", "factor", "comparison"),
 ]
 MAY_IMPORT = {  # of unseen, by folder; a folder that is not here is held by the other tests only

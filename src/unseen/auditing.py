@@ -220,8 +220,9 @@ def train_references(target: Target, recipe: str, pool: Pool, options: Options) 
     size = options.training_size or pool.copies["members"]
     rate = min(size / len(pool), MOST_INCLUDED)
     inclusion = draw_inclusion(options.seed, options.references, pool.units, rate)[:, pool.unit_of]
+    seeds = draw_seeds(options.seed, options.references)
     task = ReferenceTask(
-        target, pool.features, pool.labels, pool.label_index, inclusion, draw_seeds(options.seed, options.references)
+        target, target.classes, pool.features, pool.labels, pool.label_index, inclusion, seeds
     )
     content = blake2b(digest_size=16)
     for part in (digest(pool.digests, pool.unit_of), recipe, str(options.seed), repr(rate)):
@@ -246,7 +247,8 @@ def with_robustness(measured: Measured, target: Target, pool: Pool, options: Opt
 
 def same_as_target(signals: Signals) -> bool:
     """Say whether every reference gives every record exactly the target's margin: then none was retrained."""
-    return "ref_margin" in signals and bool((signals["ref_margin"] == signals["margin"]).all())
+    own = signals["margin"].astype(np.float32) if "margin" in signals else None
+    return "ref_margin" in signals and bool((signals["ref_margin"] == own).all())
 
 
 def record_members(trial: Trial) -> np.ndarray[Any, np.dtype[np.bool_]]:

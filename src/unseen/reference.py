@@ -4,32 +4,39 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from unseen.recipe import Recipe
 from unseen.signal import Array, Bools, Floats, Ints
-from unseen.target import Refittable
 
 
 @dataclass(frozen=True)
 class ReferenceTask:
     """What every reference of one audit has in common, and what tells them apart.
 
-    Reference k is trained on the rows of `features` and `labels` where `inclusion[k]`, from `seeds[k]`, and asked about
-    all rows, whose true classes are `label_index (records,)`.
+    Reference k is trained by `recipe` on the rows of `features` and `labels` where `inclusion[k]`, from `seeds[k]`, and
+    asked about all rows. A classifier's `classes` are the target's, and `label_index (records,)` the true ones' places
+    among them; of a regressor, `classes` is empty and `scale` the unit of residuals (see `signals.residual`).
     """
 
-    target: Refittable = field(repr=False)
+    recipe: Recipe = field(repr=False)
+    classes: Array = field(repr=False)
     features: Any = field(repr=False)
     labels: Array = field(repr=False)
     label_index: Ints = field(repr=False)
     inclusion: Bools = field(repr=False)
     seeds: Sequence[int]
+    scale: float | None = None
 
 
 @dataclass(frozen=True)
 class ReferenceAnswers:
-    """One reference's `margin` and `loss` on every record, `(records,)`; loss is None without probabilities."""
+    """One reference's `margin` and `loss` on every record, `(records,)`; loss is None without probabilities.
+
+    `member (records,)` says which records it was trained on, where that is not the task's row of inclusion.
+    """
 
     margin: Floats | None = field(repr=False)
     loss: Floats | None = field(repr=False)
+    member: Bools | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,21 @@ class Answers:
     """What a model said of some records: the predicted class index, and what more it gives.
 
     `predicted (records,)`; `log_probs (records, classes)` in nats, -inf where a probability is 0; or, from models
-    without probabilities, `decision (records, classes)` scores in the model's own unit.
+    without probabilities, `decision (records, classes)` scores in the model's own unit. A regressor gives
+    `value (records,)` in the unit of its labels, and its `predicted` is 0 throughout.
     """
 
     predicted: Ints = field(repr=False)
     log_probs: Floats | None = field(default=None, repr=False)
     decision: Floats | None = field(default=None, repr=False)
+    value: Floats | None = field(default=None, repr=False)
 
 
 class Target(Protocol):
-    """A model we may question: `classes (classes,)` in the order of its answers, and the access it grants."""
+    """A model we may question: `classes (classes,)` in the order of its answers, and the access it grants.
+
+    A regressor has no classes: the array is empty.
+    """
 
     @property
     def classes(self) -> Array:
@@ -33,13 +38,3 @@ class Target(Protocol):
 
     def answer(self, features: Any) -> Answers:
         """Answer each record of `features`."""
-
-
-class Refittable(Target, Protocol):
-    """A target that can be trained anew on other records."""
-
-    def refit(self, features: Any, labels: Array, seed: int) -> Target:
-        """Train an unfitted copy on these records; everything random in it follows from `seed`."""
-
-    def fingerprint(self) -> str:
-        """A digest of what would be trained: the unfitted estimator, its settings and its libraries' versions."""

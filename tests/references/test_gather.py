@@ -31,7 +31,7 @@ class Engine:
 
 def task(references=4):
     inclusion = np.random.default_rng(0).random((references, RECORDS)) < 0.5
-    return ReferenceTask(None, None, None, None, inclusion, list(range(references)))
+    return ReferenceTask(None, None, None, None, None, inclusion, list(range(references)))
 
 
 def quiet(done, of):

@@ -34,7 +34,7 @@ def task(model, features=X, labels=Y, references=3, rate=0.5, inclusion=None):
     target = EstimatorTarget(model.fit(features, labels))
     index = np.searchsorted(target.classes, labels)
     coins = draw_inclusion(0, references, len(labels), rate) if inclusion is None else inclusion
-    return ReferenceTask(target, features, labels, index, coins, draw_seeds(0, references))
+    return ReferenceTask(target, target.classes, features, labels, index, coins, draw_seeds(0, references))
 
 
 def trained(work, workers=1, wanted=None):

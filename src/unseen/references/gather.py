@@ -53,12 +53,21 @@ def gather(task: ReferenceTask, engine: Engine, store: ReferenceStore, progress:
     return Gathered(
         margin=_stacked([answers[k].margin for k in used]),
         loss=_stacked([answers[k].loss for k in used]),
-        member=task.inclusion[used],
+        member=_members(task, answers, used),
         asked=asked,
         reused=reused,
         damaged=store.damaged,
         failures=dict(sorted(failures.items())),
     )
+
+
+def _members(task: ReferenceTask, answers: dict[int, ReferenceAnswers], used: list[int]) -> Bools:
+    """Return which records each reference was trained on: its own word where it has one, else its coins."""
+    member = task.inclusion[used]
+    for row, k in enumerate(used):
+        if (own := answers[k].member) is not None:
+            member[row] = own
+    return member
 
 
 def _stacked(rows: list[Floats | None]) -> Floats | None:

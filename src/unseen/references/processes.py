@@ -7,18 +7,15 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
 
 import joblib
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from unseen.features.rows import take_rows
 from unseen.reference import ReferenceAnswers, ReferenceFailure, ReferenceTask
-from unseen.signal import Array, Bools, Ints
-from unseen.signals.loss import loss
-from unseen.signals.margin import decision_margin, margin
-from unseen.target import Answers, Refittable
+from unseen.references.signals_of import signals_of
+from unseen.signal import Bools
 
 START_UP_SECONDS = 4.0  # of worker processes that import the libraries anew
 
@@ -37,11 +34,11 @@ class Processes:
 
     def train(self, task: ReferenceTask, wanted: Sequence[int]) -> Iterator[Outcome]:
         """Yield each wanted reference as it finishes."""
-        data = (task.target, task.features, task.labels, task.label_index)
+        data = replace(task, inclusion=task.inclusion[:0], seeds=())
         jobs = [(k, task.inclusion[k], task.seeds[k]) for k in wanted]
         started = time.perf_counter()
         while jobs:
-            yield train_one(*data, *jobs.pop(0))
+            yield train_one(data, *jobs.pop(0))
             saved = (time.perf_counter() - started) * len(jobs) * (1 - 1 / self.workers)
             if saved > START_UP_SECONDS:
                 break
@@ -61,13 +58,13 @@ def _numbers(jobs: Sequence[Job]) -> list[int]:
     return [k for k, _, _ in jobs]
 
 
-def _in_processes(data: tuple[Refittable, Any, Array, Ints], jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
+def _in_processes(data: ReferenceTask, jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
     """Yield results as they come; where a worker process dies, stop."""
     try:
         with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
             parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
             with _deaf_to_interrupts():
-                results = parallel(joblib.delayed(train_one)(*data, *job) for job in jobs)
+                results = parallel(joblib.delayed(train_one)(data, *job) for job in jobs)
             yield from results
     except BrokenProcessPool:
         return
@@ -86,38 +83,17 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def train_one(
-    target: Refittable, features: Any, labels: Array, label_index: Ints, k: int, included: Bools, seed: int
-) -> Outcome:
+def train_one(task: ReferenceTask, k: int, included: Bools, seed: int) -> Outcome:
     """Train reference `k` on the included rows and ask it about all; an error is named, its message withheld."""
     stage = "fit"
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")  # sixteen times the user's own convergence warning helps nobody
         try:
             rows = included.nonzero()[0]
-            reference = target.refit(take_rows(features, rows), labels[rows], seed)
+            reference = task.recipe.refit(take_rows(task.features, rows), task.labels[rows], seed)
             stage = "answer"
-            answers = reference.answer(features)
+            answers = reference.answer(task.features)
+            stage = "signals"
+            return k, signals_of(answers, reference.classes, task)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's estimator raises is a named failure
             return k, ReferenceFailure(stage, type(error).__name__)
-    return k, _signals(answers, _places(reference.classes, target.classes), label_index)
-
-
-def _places(found: Array, classes: Array) -> list[int]:
-    """Return where each class of the target stands among the reference's; -1 where its subset had none of it."""
-    have = {label: place for place, label in enumerate(found.tolist())}
-    return [have.get(label, -1) for label in classes.tolist()]
-
-
-def _signals(answers: Answers, places: Sequence[int], label_index: Ints) -> ReferenceAnswers:
-    def in_order(columns: Any) -> Any:
-        wide = np.column_stack([columns, np.full(columns.shape[0], -np.inf)])
-        return wide[:, list(places)]
-
-    if answers.log_probs is not None:
-        log_probs = in_order(answers.log_probs)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return ReferenceAnswers(margin(log_probs, label_index), loss(log_probs, label_index))
-    if answers.decision is not None:
-        return ReferenceAnswers(decision_margin(in_order(answers.decision), label_index), None)
-    return ReferenceAnswers(None, None)

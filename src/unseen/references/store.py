@@ -10,6 +10,7 @@ from unseen.disk import write_whole
 from unseen.reference import ReferenceAnswers
 
 DIGEST_BYTES = 32
+ARRAYS = ("margin", "loss", "member")
 
 
 class ReferenceStore:
@@ -33,8 +34,8 @@ class ReferenceStore:
             self.damaged += 1
             return None
         with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
-            answers = ReferenceAnswers(archive.get("margin"), archive.get("loss"))
-        sizes = {array.size for array in (answers.margin, answers.loss) if array is not None}
+            answers = ReferenceAnswers(*(archive.get(name) for name in ARRAYS))
+        sizes = {array.size for array in (answers.margin, answers.loss, answers.member) if array is not None}
         if sizes - {records}:
             self.damaged += 1
             return None
@@ -44,7 +45,7 @@ class ReferenceStore:
         """Keep reference `k`."""
         if self.folder is None:
             return
-        arrays = {name: array for name in ("margin", "loss") if (array := getattr(answers, name)) is not None}
+        arrays = {name: array for name in ARRAYS if (array := getattr(answers, name)) is not None}
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
         payload = buffer.getvalue()
