@@ -17,7 +17,8 @@ the one that judges the slices. It is chosen before any score is seen. An attack
 `not_applicable`, with what it lacks. Higher scores always mean "more like a member".
 
 "Access" is what an attacker must be able to do; it is derived from the signals that the attack reads. "Decision scores"
-are the model's own scores or log odds; a model that gives probabilities grants them too.
+are the model's own scores or log odds; a model that gives probabilities grants them too. "The weights" and "the loss of
+records during training" are more than any answer shows.
 """
 
 

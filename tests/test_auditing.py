@@ -88,7 +88,9 @@ def test_a_tree_that_learned_by_heart_leaks():
 
 def test_every_attack_of_the_catalogue_runs_when_everything_is_given():
     results = full().report.attacks
-    assert [one.name for one in results] == list(unseen.attacks.catalogue())
+    deeper = {"query_margin", "query_loss", "gradient_norm", "leverage", "trajectory", "imitation_margin"}
+    known = unseen.attacks.catalogue().values()
+    assert [one.name for one in results] == [one.name for one in known if not deeper & {s.name for s in one.needs}]
     assert [(one.name, one.reason) for one in results if not one.estimates] == []
     assert {one.state for one in results} <= {"leak", "no_leak_found"}
 

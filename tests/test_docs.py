@@ -20,6 +20,7 @@ SECTIONS = {
     "`[target]`": plan.TargetPlan,
     "`[data]`": plan.DataPlan,
     "`[answers]`": plan.AnswersPlan,
+    "`[recipe]`": plan.RecipePlan,
     "`[references]`": plan.ReferencesPlan,
     "`[attacks]`": plan.AttacksPlan,
     "`[slices]`": plan.SlicesPlan,

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 SAYS = {
     "own_model.py": "leaves of 10 or more",
     "arrays_only.py": "LEAK FOUND",
+    "torch_model.py": "LEAK FOUND",
     "own_attack.py": "median-margin: auc 0.",
     "median_margin.py": "",  # the attack that own_attack.py checks
 }

@@ -11,6 +11,7 @@ _PUBLIC = {
     "audit": "unseen.auditing",
     "audit_table": "unseen.tables",
     "audit_plan": "unseen.planned",
+    "audit_recipe": "unseen.repeating",
     "audit_report": "unseen.replay",
     "compare": "unseen.comparing",
     "Comparison": "unseen.comparison",
@@ -22,7 +23,9 @@ _PUBLIC = {
     "Outcome": "unseen.outcome",
     "Policy": "unseen.policy",
     "Records": "unseen.records",
+    "Repeated": "unseen.repeated",
     "Report": "unseen.report",
+    "TorchRecipe": "unseen.recipes.torch",
     "load_model": "unseen.targets.files",
 }
 _MODULES = (
@@ -35,6 +38,7 @@ _MODULES = (
     "manifest",
     "options",
     "plan",
+    "planned",
     "proposal",
     "renderers",
     "replay",

@@ -13,3 +13,5 @@ class Access(StrEnum):
     QUERIES = "queries around each record"
     POPULATION = "other records of the same population"
     REFERENCES = "retraining on records like these"
+    WEIGHTS = "the weights"
+    TRAINING_LOG = "the loss of records during training"

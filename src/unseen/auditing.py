@@ -1,18 +1,20 @@
 """The whole audit on one page: pool, answers, references, signals, attacks, estimates, report."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from unseen.access import Access
 from unseen.attack import Attack
 from unseen.case import Case
 from unseen.curves import best_of_each_row, exposure, roc_curves
+from unseen.deeper import deeper
 from unseen.errors import ModelError, PlanError, TargetFailed
 from unseen.estimating import Questions
 from unseen.factor import Factor
@@ -20,32 +22,28 @@ from unseen.features.rows import take_rows
 from unseen.gate import Gate
 from unseen.judgement import Judgement, judge
 from unseen.manifest import Manifest
-from unseen.measuring import Measured, measure, robustness
+from unseen.measuring import Measured, measure, robustness, unit_of_residuals
+from unseen.models import as_engine, as_recipe, as_target, kind_of, recipe_of
 from unseen.options import Options
 from unseen.outcome import Outcome
 from unseen.policy import Context, Policy
 from unseen.pool import Pool, assemble
 from unseen.provenance import digest, provenance
+from unseen.queries import image_copies
 from unseen.records import Records, as_records
-from unseen.reference import ReferenceTask
-from unseen.references.gather import Gathered, gather
-from unseen.references.inclusion import draw_inclusion, draw_seeds
-from unseen.references.processes import Processes
-from unseen.references.store import ReferenceStore
-from unseen.report import Provenance, ReferenceFacts, Report, TargetFacts
+from unseen.reference import Engine
+from unseen.references.gather import Gathered
+from unseen.report import NOT_TESTED, UNSEEN_WEIGHTS, Provenance, Report, TargetFacts
 from unseen.runs import claim
 from unseen.sensitive import check_declared, suggest
-from unseen.signal import Floats, Signals
-from unseen.slicing import CLASS, MOST_VALUES, Slice, by_loss_decile, by_value
+from unseen.signal import Array, Floats, Signals
+from unseen.slicing import CLASS, LABEL_TENTH, MOST_VALUES, Slice, by_loss_decile, by_value
+from unseen.stopping import settled
 from unseen.target import Answers, Target
 from unseen.targets.capacity import count_parameters
-from unseen.targets.estimator import EstimatorTarget
-from unseen.targets.function import FunctionTarget
+from unseen.training import pool_notes, reference_facts, train_references
 from unseen.trial import Trial
 from unseen.weighing import weigh
-
-MOSTLY = 0.6  # of the pool in one reference, above which the attacker knows much of the training set
-MOST_INCLUDED = 0.9  # of the pool in one reference, so that a record has references that never saw it
 
 
 def audit(  # noqa: PLR0913, PLR0917 - the one call that everybody makes
@@ -65,9 +63,16 @@ def audit(  # noqa: PLR0913, PLR0917 - the one call that everybody makes
     slices: Sequence[str] = (),
     rule: str = "mean",
     copies: int = 12,
+    image: Sequence[int] | None = None,
+    trajectory: Array | None = None,
     training_size: int | None = None,
     manifest: Manifest | None = None,
     fprs: Sequence[float] | None = None,
+    recipe: Any = None,
+    engine: str | Engine = "auto",
+    adaptive: bool = False,
+    max_seconds: float = math.inf,
+    cache: str | Path | None = None,
     workers: int | None = None,
     folder: str | Path | None = None,
 ) -> Outcome:
@@ -75,15 +80,19 @@ def audit(  # noqa: PLR0913, PLR0917 - the one call that everybody makes
 
     `members` and `non_members` are pairs (features, labels) or `unseen.Records` (with ids and, where the person and
     not the record is to be protected, groups); `population` holds further known non-members. `model` has scikit-learn's
-    interface, or is a function from features to probabilities, with its `classes`. `references` models like it are
-    retrained on random subsets, in `workers` processes; a function cannot be, and takes references=0. `attacks` are
+    interface, is a PyTorch module (with its `classes`, or none: a regressor), or a function from features to
+    probabilities, with its `classes`. `references` models like it are trained on random subsets, by its own settings or
+    by `recipe`: a function `train(features, labels, seed) -> model` of any framework, or a `TorchRecipe`; without one a
+    module or a function takes references=0. `engine` trains them: "auto", "processes", "stacked", "free" or "cluster",
+    in `workers` processes (docs/engines.md). `attacks` are
     names of the catalogue, or `Attack` records of your own; all by default. `gates` and `factors` are `Gate` and
     `Factor` records of your own, beside those of the catalogues. `slices` names feature columns, `rule` ("mean" or
     "max") combines a person's records, `copies` is the number of perturbed copies a record for `noise-robustness`,
     `training_size` the size of the target's training set where it is not the number of members, `manifest` the ids or
     digests of what it was really trained on.
-    With a `folder`, finished references are kept there, and a later run with the same data, estimator and seed uses
-    them.
+    With a `folder`, finished references are kept there, or in `cache`, which other runs may share, and a later run with
+    the same data, recipe and seed uses them. `adaptive` trains no more references once the verdict is settled (at the
+    same error budget), `max_seconds` none after that time.
 
     Raises a subclass of `unseen.errors.UnseenError` whose message never quotes a record. What it does not show: see
     `report.not_tested` on the result.
@@ -95,6 +104,7 @@ def audit(  # noqa: PLR0913, PLR0917 - the one call that everybody makes
     >>> audit(model, (X[:300], y[:300]), (X[300:], y[300:]), references=0, attacks=["gap"]).state
     'leak'
     """
+    target = as_target(model, classes)
     options = Options(
         references=references,
         seed=seed,
@@ -104,31 +114,28 @@ def audit(  # noqa: PLR0913, PLR0917 - the one call that everybody makes
         slices=slices,
         rule=rule,
         copies=copies,
+        image=None if image is None else tuple(image),
+        trajectory=None if trajectory is None else np.asarray(trajectory),
         training_size=training_size,
         manifest=manifest,
         policy=policy or Policy(),
         context=context or Context(),
         questions=Questions() if fprs is None else Questions(fprs=tuple(fprs)),
         folder=None if folder is None else Path(folder),
-        engine=Processes(workers),
+        cache=None if cache is None else Path(cache),
+        adaptive=adaptive,
+        seconds=max_seconds,
+        recipe=None if recipe is None else as_recipe(recipe, target.classes),
+        engine=as_engine(engine, workers),
     )
     others = None if population is None else as_records(population, "population")
     return audit_records(
-        as_target(model, classes),
+        target,
         as_records(members, "members"),
         as_records(non_members, "non_members"),
         others,
         options,
     )
-
-
-def as_target(model: Any, classes: Sequence[Any] | None = None) -> Target:
-    """Return `model` as a target: an estimator, or a function with the classes of its probabilities."""
-    if callable(model) and not hasattr(model, "predict"):
-        if classes is None:
-            raise PlanError("a function needs `classes`: the labels of its probabilities' columns, in order.")
-        return FunctionTarget(model, np.asarray(classes))
-    return EstimatorTarget(model)
 
 
 def audit_records(
@@ -139,23 +146,31 @@ def audit_records(
     check_asked(target, members, [non_members, *([] if population is None else [population])], options)
     pool = assemble(members, non_members, population, target.classes, options.rule)
     listed = None if options.manifest is None else options.manifest.count(members, non_members)
-    slices = column_slices(options.slices, members, non_members, pool)
+    slices = column_slices(options.slices, members, non_members, pool, target.classes)
     slices += sensitive_slices(options, members, non_members, pool)
     data = digest(pool.digests, pool.unit_of, pool.audited, pool.trial.member)
-    recipe = target.fingerprint() if options.references and isinstance(target, EstimatorTarget) else ""
-    answers = target.answer(pool.features)
+    recipe = recipe_of(options.recipe, target)
+    copies = image_copies(options.image, pool)
+    answers = target.answer(copies.asked(pool).features if copies.queries else pool.features)
     model = digest(answers.predicted, *_rounded(answers))
     claim(options.folder, data, model, options.seed, options.expected)
-    references, rate = train_references(target, recipe, pool, options)
     wanted = {signal.name for attack in attacks for signal in attack.needs}
-    measured = measure(pool, answers, references, sorted(wanted))
-    measured, unanswered = (
-        with_robustness(measured, target, pool, options) if "robustness" in wanted else (measured, set())
-    )
-    signals = measured.signals
-    if "loss" in signals:
-        slices = [*slices, *by_loss_decile(signals["loss"], pool.trial)]
-    facts = reference_facts(references, rate, identical=same_as_target(signals))
+
+    def look(gathered: Gathered, level: float) -> str | None:
+        known = measure(pool, answers, gathered, sorted(wanted), copies).signals
+        cells = slices + tail_slices(known, pool.trial)
+        return settled(known, pool.trial, attacks, cells, options, reference_facts(gathered, None), level)
+
+    scale = unit_of_residuals(answers, pool)
+    trained = train_references(recipe, target.classes, pool, copies, scale, options, look)
+    references, options = trained.gathered, replace(options, error_share=trained.error_share)
+    measured = measure(pool, answers, references, sorted(wanted), copies)
+    asked_again = "robustness" in wanted and target.classes.size > 0
+    measured, unanswered = with_robustness(measured, target, pool, options) if asked_again else (measured, set())
+    more = deeper(target, recipe, pool, answers, options, wanted)
+    signals = Signals(**measured.signals, **more)
+    slices += tail_slices(signals, pool.trial)
+    facts = reference_facts(references, trained.rate, identical=same_as_target(signals))
     judgement = judge(signals, pool.trial, attacks, slices, options, facts, unanswered)
     case = Case(
         trial=pool.trial,
@@ -175,7 +190,7 @@ def audit_records(
         label_index=pool.label_index[pool.audited],
         log_probs=None if answers.log_probs is None else answers.log_probs[pool.audited],
         training_size=options.training_size or pool.copies["members"],
-        parameters=count_parameters(target.model) if isinstance(target, EstimatorTarget) else None,
+        parameters=count_parameters(target.model) if hasattr(target, "model") else None,
         copies=pool.copies,
         manifest=listed,
     )
@@ -184,7 +199,7 @@ def audit_records(
         judgement,
         options,
         pool.population.size,
-        pool_notes(references, rate, options),
+        pool_notes(references, trained.rate, options) + trained.notes,
         provenance(options.seed, data, model, options.described, started),
     )
     return Outcome(
@@ -200,36 +215,22 @@ def check_asked(target: Target, members: Records, others: Sequence[Records], opt
             f"training_size is {options.training_size}, and there are {len(members)} members: the training set cannot "
             "be smaller than what is known of it."
         )
-    if isinstance(target, EstimatorTarget):
+    check = getattr(target, "check_columns", None)
+    if check is not None:
         for part in (members, *others):
-            target.check_columns(part.features)
-    elif options.references:
-        raise PlanError("a function cannot be retrained: say references=0, or hand in an estimator.")
+            check(part.features)
+    if options.references and recipe_of(options.recipe, target) is None:
+        raise PlanError(
+            f"{kind_of(target)} cannot be retrained by itself: say references=0, or hand in a recipe, "
+            "train(features, labels, seed) -> model."
+        )
 
 
 def _rounded(answers: Answers) -> list[Floats]:
     """Return the answers to three digits, so that another order of summation is not another model."""
     given = [array for array in (answers.log_probs, answers.decision) if array is not None]
-    return [np.round(np.clip(array, -50, 50), 3) + 0.0 for array in given]
-
-
-def train_references(target: Target, recipe: str, pool: Pool, options: Options) -> tuple[Gathered, float | None]:
-    """Return the references of this audit and the rate of their coins; none where the target cannot be retrained."""
-    if options.references == 0 or not isinstance(target, EstimatorTarget):
-        return Gathered(None, None, np.zeros((0, len(pool)), dtype=bool), 0, 0, 0, {}), None
-    size = options.training_size or pool.copies["members"]
-    rate = min(size / len(pool), MOST_INCLUDED)
-    inclusion = draw_inclusion(options.seed, options.references, pool.units, rate)[:, pool.unit_of]
-    seeds = draw_seeds(options.seed, options.references)
-    task = ReferenceTask(
-        target, target.classes, pool.features, pool.labels, pool.label_index, inclusion, seeds
-    )
-    content = blake2b(digest_size=16)
-    for part in (digest(pool.digests, pool.unit_of), recipe, str(options.seed), repr(rate)):
-        content.update(part.encode())
-    store = ReferenceStore(options.folder, content.hexdigest())
-
-    return gather(task, options.engine, store, partial(options.progress, "references")), rate
+    rounded = [np.round(np.clip(array, -50, 50), 3) + 0.0 for array in given]
+    return rounded if answers.value is None else [*rounded, answers.value.astype(np.float32)]
 
 
 def with_robustness(measured: Measured, target: Target, pool: Pool, options: Options) -> tuple[Measured, set[str]]:
@@ -256,9 +257,14 @@ def record_members(trial: Trial) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return trial.member if trial.unit_of is None else trial.member[trial.unit_of]
 
 
-def column_slices(names: Sequence[str], members: Records, non_members: Records, pool: Pool) -> list[Slice]:
-    """Return the slices by class and by each named column, over the audited records."""
-    slices = by_value(CLASS, pool.labels[pool.audited], pool.trial)
+def column_slices(
+    names: Sequence[str], members: Records, non_members: Records, pool: Pool, classes: Array
+) -> list[Slice]:
+    """Return the slices of the audited records by class (or tenth of a regression's labels) and named column."""
+    if classes.size:
+        slices = by_value(CLASS, pool.labels[pool.audited], pool.trial)
+    else:
+        slices = by_value(LABEL_TENTH, pool.label_index[pool.audited] + 1, pool.trial)
     for name in names:
         values = np.concatenate([members.column(name), non_members.column(name)])
         slices += by_value(name, values[pool.given], pool.trial)
@@ -277,51 +283,29 @@ def sensitive_slices(options: Options, members: Records, non_members: Records, p
     return slices
 
 
+def tail_slices(signals: Signals, trial: Trial) -> list[Slice]:
+    """Return the slices by decile of loss, where losses are known."""
+    return by_loss_decile(signals["loss"], trial) if "loss" in signals else []
+
+
 def target_facts(target: Target, measured: Measured, trial: Trial) -> TargetFacts:
     """Return what was audited and how well it does."""
-    member = record_members(trial)
-    kind = type(target.model).__name__ if isinstance(target, EstimatorTarget) else "function"
+    member, correct = record_members(trial), measured.signals.get("correct")
     return TargetFacts(
-        kind=kind,
+        kind=kind_of(target),
         classes=target.classes.size,
         access=sorted(target.access),
-        member_accuracy=float(measured.correct[member].mean()),
-        non_member_accuracy=float(measured.correct[~member].mean()),
+        member_accuracy=None if correct is None else float(correct[member].mean()),
+        non_member_accuracy=None if correct is None else float(correct[~member].mean()),
         saturated_answers=measured.saturated_answers,
         queries=measured.queries,
     )
 
 
-def reference_facts(references: Gathered, rate: float | None, *, identical: bool) -> ReferenceFacts:
-    """Return how the references came about."""
-    return ReferenceFacts(
-        asked=references.asked,
-        finished=references.finished,
-        failures=references.failures,
-        inclusion_rate=rate,
-        identical=identical,
-    )
-
-
-def pool_notes(references: Gathered, rate: float | None, options: Options) -> list[str]:
-    """Return what a reader should know about the data and the references before believing a number."""
-    notes = []
-    if rate == MOST_INCLUDED:
-        notes.append(
-            f"references are trained on {rate:.0%} of the pool, less than the target was: hand in a population, "
-            "or more non-members."
-        )
-    if rate is not None and rate > MOSTLY:
-        notes.append(
-            f"each reference was trained on {rate:.0%} of the pool, so on about as much of the target's own data: this "
-            "attacker knows much of it already. Audits with other numbers of non-members differ from this one."
-        )
-    if references.failures:
-        failed = ", ".join(f"{count} x {name}" for name, count in references.failures.items())
-        notes.append(f"{sum(references.failures.values())} of {references.asked} references failed ({failed}).")
-    if options.references == 0:
-        notes.append("no references were trained: the stronger attacks did not run.")
-    return notes
+def looked_inside(case: Case) -> bool:
+    """Say whether an attack that gave scores saw the weights, the gradients or the training."""
+    deep = {Access.WEIGHTS, Access.TRAINING_LOG}
+    return any(deep & attack.access for attack in case.attacks if attack.name in case.scores)
 
 
 def make_report(
@@ -358,4 +342,5 @@ def make_report(
         policy=options.policy,
         context=options.context,
         provenance=origin,
+        not_tested=tuple(line for line in NOT_TESTED if line != UNSEEN_WEIGHTS or not looked_inside(case)),
     )

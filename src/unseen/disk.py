@@ -1,27 +1,103 @@
 """Files written whole or not at all, for the owner's eyes only, and errors of the disk in one sentence."""
 
+import errno
 import os
+import shutil
+import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from unseen.errors import FolderError
 
+if sys.platform != "win32":
+    import fcntl
+
 PART = ".part-"  # how the name of a file begins that is not whole yet
+FULL = "free some space there, or name another folder; the same run then continues"
+CLOSED = "name a folder that can be written to"
+REPAIRS = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EROFS: CLOSED,
+    errno.EACCES: CLOSED,
+    errno.EPERM: CLOSED,
+}
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to `path` through a temporary file beside it; only the owner can read it (mode 600)."""
-    temporary = None
+    """Write `content` to `path` through a temporary file beside it; only the owner can read it (mode 600).
+
+    Of several processes that write the same path, one's content stands there in the end, whole. Raises `FolderError`.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        while not _replaced(path, content):  # once, but for another process that sweeps the folder at this instant
+            pass
+    except OSError as error:
+        raise refused(path.name, path.parent, error) from None
+
+
+def _replaced(path: Path, content: bytes) -> bool:
+    """Put a new file in the place of `path`; False where another process took it for abandoned and removed it."""
+    temporary = None
+    try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=PART, delete=False) as file:
             temporary = Path(file.name)
+            _lock(file.fileno())
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise FolderError(f"{path.name} could not be written in {path.parent}: {error.strerror}.") from None
+        try:
+            temporary.replace(path)
+        except FileNotFoundError:
+            return False
+        return True
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left half written in `folder`; what a living one is writing stays."""
+    for path in folder.glob(f"{PART}*"):
+        with suppress(OSError):
+            with path.open("rb+") as file:
+                abandoned = _lock(file.fileno(), wait=False)
+            if abandoned:
+                path.unlink(missing_ok=True)
+
+
+def _lock(file: int, *, wait: bool = True) -> bool:
+    """Lock an open file until it is closed or its process dies; say whether it is ours.
+
+    A disk that has no locks is never swept. Windows needs none: there nobody can remove a file that is open.
+    """
+    if sys.platform == "win32":
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
+
+
+def check_writable(folder: Path, size: int) -> None:
+    """Make `folder`, and raise `FolderError` unless a file can be written there and `size` bytes are free."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise refused("a file", folder, error) from None
+    if free < size:
+        raise FolderError(
+            f"{size / 2**30:.2g} GiB are needed in {folder}, and {free / 2**30:.2g} GiB are free there: free some "
+            "space, or name another folder."
+        )
+
+
+def refused(what: str, folder: Path, error: OSError) -> FolderError:
+    """Return the error that says in one sentence what could not be written where, why, and what to do about it."""
+    repair = REPAIRS.get(error.errno or 0, "name another folder")
+    return FolderError(f"{what} could not be written in {folder}: {error.strerror or type(error).__name__}; {repair}.")

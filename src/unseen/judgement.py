@@ -70,7 +70,8 @@ def judge(
     results = [_unanswered(one, attack, unanswered) for one, attack in zip(results, attacks, strict=True)]
     recommended = next((attack.name for attack in attacks if attack.name in scores), "")
     cells = _slices(slices, trial, recommended, scores)
-    groups, family = adjust([one.estimates for one in results] + [one.estimates for one in cells])
+    found = [one.estimates for one in results] + [one.estimates for one in cells]
+    groups, family = adjust(found, options.error_share)
     results = [_stated(one, group) for one, group in zip(results, groups[: len(results)], strict=True)]
     cells = [_stated_cell(one, group) for one, group in zip(cells, groups[len(results) :], strict=True)]
     p_values = {name: record_p_values(values, trial.member) for name, values in scores.items()}
@@ -79,14 +80,14 @@ def judge(
     named = {f"{one.by}={one.value}": one for one in slices if not one.suppressed(trial)}
 
     def candidates(limit: Limit) -> list[Candidate]:
-        whole = [_candidate(limit, name, values, trial.member) for name, values in scores.items()]
+        whole = [candidate(limit, name, values, trial.member) for name, values in scores.items()]
         parts = [
-            _candidate(limit, f"{recommended}, {name}", scores[recommended][one.units], trial.member[one.units])
+            candidate(limit, f"{recommended}, {name}", scores[recommended][one.units], trial.member[one.units])
             for name, one in (named.items() if limit.every_slice else ())
         ]
         return whole + parts
 
-    limits = judge_limits(options.policy.limits, candidates, refused)
+    limits = judge_limits(options.policy.limits, candidates, refused, options.error_share)
     state, reasons = conclude(results, cells, limits, references)
     return Judgement(state, reasons, recommended, family, results, cells, limits, scores, p_values)
 
@@ -181,7 +182,9 @@ def _stated_cell(one: SliceResult, estimates: list[Estimate]) -> SliceResult:
     return replace(one, estimates=estimates, state=state)
 
 
-def _candidate(limit: Limit, where: str, scores: Floats, member: Array) -> Candidate:
+def candidate(limit: Limit, where: str, scores: Floats, member: Array) -> Candidate:
+    """Return the number that a limit speaks of, of one attack or slice, with its bounds at any confidence."""
+
     def bounds(confidence: float) -> tuple[float, float]:
         if limit.fpr is None:
             one = (auc if limit.metric == "auc" else advantage)(scores, member, confidence)

@@ -38,11 +38,15 @@ class Candidate:
     bounds: Bounds
 
 
-def adjust(groups: Sequence[list[Estimate]]) -> tuple[list[list[Estimate]], int]:
-    """Return the estimates with Holm-adjusted p-values and detectable leaks, and the number of tests in the family."""
+def adjust(groups: Sequence[list[Estimate]], share: float = 1.0) -> tuple[list[list[Estimate]], int]:
+    """Return the estimates with Holm-adjusted p-values and detectable leaks, and the number of tests in the family.
+
+    Where earlier looks spent some of the budget and `share` of it is left, p-values are adjusted for that too: divided
+    by it, so that 5 % is the threshold still.
+    """
     tested = [one.p_value for group in groups for one in group if one.p_value is not None]
-    adjusted = iter(holm(np.array(tested)).tolist())
-    level = ERROR_BUDGET / max(len(tested), 1)
+    adjusted = iter(np.minimum(holm(np.array(tested)) / share, 1.0).tolist())
+    level = ERROR_BUDGET * share / max(len(tested), 1)
     return [[_judged(one, adjusted, level) for one in group] for group in groups], len(tested)
 
 
@@ -81,17 +85,20 @@ def state_of(estimates: list[Estimate], refused: list[Refused]) -> tuple[str, st
 
 
 def judge_limits(
-    limits: Sequence[Limit], candidates: Callable[[Limit], list[Candidate]], refused: Sequence[Refused]
+    limits: Sequence[Limit],
+    candidates: Callable[[Limit], list[Candidate]],
+    refused: Sequence[Refused],
+    share: float = 1.0,
 ) -> list[LimitResult]:
     """Return each limit's verdict.
 
     "over" where some lower bound lies above the limit, at a confidence shared out over every comparison of the policy
-    (Bonferroni, 5 % in all); "within" where every upper bound lies at or below it (an intersection-union test, which
-    needs no correction); "undecided" otherwise, or where nothing could be measured.
+    (Bonferroni, `share` of 5 % in all); "within" where every upper bound lies at or below it (an intersection-union
+    test, which needs no correction); "undecided" otherwise, or where nothing could be measured.
     """
     sought = [(limit, candidates(limit)) for limit in limits]
     comparisons = max(sum(len(found) for _, found in sought), 1)
-    confidence = 1 - 2 * ERROR_BUDGET / comparisons  # two-sided, of which the lower tail is used
+    confidence = 1 - 2 * ERROR_BUDGET * share / comparisons  # two-sided, of which the lower tail is used
     return [_judge_limit(limit, found, confidence, refused) for limit, found in sought]
 
 

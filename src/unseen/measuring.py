@@ -1,7 +1,7 @@
 """Measuring: from a target's and its references' answers to signals, in the order of the audited records."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,15 @@ from unseen.features.numbers import as_numbers
 from unseen.features.perturb import perturbed
 from unseen.features.rows import take_rows
 from unseen.pool import Pool
+from unseen.queries import Copies
 from unseen.references.gather import Gathered
+from unseen.references.spool import columns_of
 from unseen.signal import Array, Floats, Signals
 from unseen.signals.confidence import confidence
 from unseen.signals.entropy import entropy, modified_entropy
 from unseen.signals.loss import loss
 from unseen.signals.margin import decision_margin, margin
+from unseen.signals.residual import residual_loss, residual_margin, residual_scale
 from unseen.signals.saturation import finite_bounds, saturated
 from unseen.target import Answers, Target
 
@@ -30,37 +33,57 @@ class Measured:
     signals: Signals
     saturated_answers: int
     queries: int
-    correct: Array = field(repr=False)
 
 
-def measure(pool: Pool, answers: Answers, references: Gathered, wanted: Sequence[str]) -> Measured:
-    """Return every signal that can be had from what was answered; `wanted` names those that cost more than that."""
-    rows, others = pool.audited, pool.population
-    arrays: dict[str, Array] = {
-        "label": pool.label_index[rows],
-        "correct": (answers.predicted == pool.label_index).astype(np.float64)[rows],
-    }
+def measure(pool: Pool, answers: Answers, references: Gathered, wanted: Sequence[str], copies: Copies) -> Measured:
+    """Return every signal that can be had from what was answered; `wanted` names those that cost more than that.
+
+    `answers` and `references` are of the pool and, behind it, of the `copies` that were asked.
+    """
+    rows = pool.audited
+    arrays: dict[str, Array] = {"label": pool.label_index[rows]}
+    if answers.value is None:
+        arrays["correct"] = (answers.predicted[: len(pool)] == pool.label_index).astype(np.float64)[rows]
     if "features" in wanted:
         arrays["features"] = as_numbers(pool.features)[rows]
-    margins, losses = _margins(answers, pool), _losses(answers, pool)
-    stuck = 0
-    if margins is not None:
-        stuck = saturated(margins[rows])
-        own, refs = _finite(margins, references.margin)
-        arrays["margin"] = own[rows]
-        if refs is not None and references.finished:
-            arrays["ref_margin"] = refs[:, rows]
-    if losses is not None:
-        own, refs = _finite(losses, references.loss)
-        arrays["loss"] = own[rows]
-        _add_population(arrays, own, refs, references, others)
-        if refs is not None and references.finished:
-            arrays["ref_loss"] = refs[:, rows]
+    margins, losses = _margins(answers, pool, copies), _losses(answers, pool, copies)
+    stuck = 0 if margins is None else saturated(margins[rows])
+    if pool.population.size:
+        arrays["population_label"] = pool.label_index[pool.population]
+    for name, own, refs in (("margin", margins, references.margin), ("loss", losses, references.loss)):
+        if own is not None:
+            arrays |= _of_models(name, own, refs if references.finished else None, references, pool, copies)
     if references.finished and references.margin is not None:
-        arrays["ref_member"] = references.member[:, rows]
+        arrays["ref_member"] = columns_of(references.member, rows, folder=references.folder)
+        if pool.population.size:
+            arrays["ref_population_member"] = columns_of(references.member, pool.population, folder=references.folder)
     if answers.log_probs is not None:
         arrays |= _from_probabilities(answers.log_probs[rows], pool.label_index[rows])
-    return Measured(Signals(**arrays), stuck, len(pool), arrays["correct"])
+    return Measured(Signals(**arrays), stuck, answers.predicted.size)
+
+
+def _of_models(
+    name: str, own: Floats, refs: Floats | None, references: Gathered, pool: Pool, copies: Copies
+) -> dict[str, Array]:
+    """Return one signal of the target and of its references: on the audited records, the population and the copies.
+
+    One finite value stands in the place of infinite ones, the same for the target and its references.
+    """
+    bounds = finite_bounds(own, *([] if refs is None else refs))
+    own = np.clip(own, *bounds)
+    arrays = {name: own[pool.audited]}
+    if pool.population.size:
+        arrays[f"population_{name}"] = own[pool.population]
+    if copies.queries:
+        arrays[f"query_{name}"] = copies.of(own)
+    if refs is None:
+        return arrays
+    arrays[f"ref_{name}"] = columns_of(refs, pool.audited, bounds, references.folder)
+    if pool.population.size:
+        arrays[f"ref_population_{name}"] = columns_of(refs, pool.population, bounds, references.folder)
+    if copies.queries:
+        arrays[f"ref_query_{name}"] = copies.of(np.clip(refs, *bounds))
+    return arrays
 
 
 def robustness(target: Target, pool: Pool, copies: int, seed: int, progress: Callable[[int, int], None]) -> Floats:
@@ -80,32 +103,33 @@ def robustness(target: Target, pool: Pool, copies: int, seed: int, progress: Cal
     return (held / copies)[np.searchsorted(order, pool.audited)]
 
 
-def _margins(answers: Answers, pool: Pool) -> Floats | None:
+def unit_of_residuals(answers: Answers, pool: Pool) -> float | None:
+    """Return the scale of a regressor's residuals over the whole pool; None for a classifier."""
+    if answers.value is None:
+        return None
+    return residual_scale(np.asarray(pool.labels.astype(np.float64) - answers.value[: len(pool)]))
+
+
+def _asked(values: Array, pool: Pool, copies: Copies) -> Array:
+    """Return one value a record of the pool as one a row that was asked."""
+    return np.concatenate([values, np.tile(values[pool.audited], len(copies.queries))])
+
+
+def _margins(answers: Answers, pool: Pool, copies: Copies) -> Floats | None:
+    if answers.value is not None:
+        residuals = _asked(pool.labels.astype(np.float64), pool, copies) - answers.value
+        return residual_margin(residuals, unit_of_residuals(answers, pool) or 1.0)
+    label = _asked(pool.label_index, pool, copies)
     if answers.log_probs is not None:
-        return margin(answers.log_probs, pool.label_index)
-    return None if answers.decision is None else decision_margin(answers.decision, pool.label_index)
+        return margin(answers.log_probs, label)
+    return None if answers.decision is None else decision_margin(answers.decision, label)
 
 
-def _losses(answers: Answers, pool: Pool) -> Floats | None:
-    return None if answers.log_probs is None else loss(answers.log_probs, pool.label_index)
-
-
-def _finite(own: Floats, references: Floats | None) -> tuple[Floats, Floats | None]:
-    """Put one finite value in the place of infinite ones, the same for the target and its references."""
-    low, high = finite_bounds(own, *([] if references is None else [references]))
-    own = np.clip(own, low, high)
-    return own, None if references is None else np.clip(references, low, high)
-
-
-def _add_population(
-    arrays: dict[str, Array], own: Floats, refs: Floats | None, references: Gathered, others: Array
-) -> None:
-    if others.size == 0:
-        return
-    arrays["population_loss"] = own[others]
-    if refs is not None and references.finished:
-        arrays["ref_population_loss"] = refs[:, others]
-        arrays["ref_population_member"] = references.member[:, others]
+def _losses(answers: Answers, pool: Pool, copies: Copies) -> Floats | None:
+    if answers.value is not None:
+        residuals = _asked(pool.labels.astype(np.float64), pool, copies) - answers.value
+        return residual_loss(residuals, unit_of_residuals(answers, pool) or 1.0)
+    return None if answers.log_probs is None else loss(answers.log_probs, _asked(pool.label_index, pool, copies))
 
 
 def _from_probabilities(log_probs: Floats, label: Array) -> dict[str, Any]:

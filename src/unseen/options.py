@@ -1,5 +1,6 @@
 """Options: what an audit asks beyond the model and its tables."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral
@@ -14,9 +15,11 @@ from unseen.factor import Factor
 from unseen.gate import Gate
 from unseen.manifest import Manifest
 from unseen.policy import Context, Policy
+from unseen.recipe import Recipe
 from unseen.reference import Engine
 from unseen.references.processes import Processes
 from unseen.runs import Claim
+from unseen.signal import Array
 
 MOST_REFERENCES = 10_000
 Progress = Callable[[str, int, int], None]
@@ -28,7 +31,10 @@ def quiet(what: str, done: int, of: int) -> None:
 
 @dataclass(frozen=True)
 class Options:
-    """The settings of one audit; defaults are those of `unseen.audit`, where each is explained."""
+    """The settings of one audit; defaults are those of `unseen.audit`, where each is explained.
+
+    `error_share` is the part of the error budget that the report may spend, the rest having gone to earlier looks.
+    """
 
     references: int = 16
     seed: int = 0
@@ -39,12 +45,19 @@ class Options:
     slices: Sequence[str] = ()
     rule: str = "mean"
     copies: int = 12
+    image: tuple[int, ...] | None = None
     training_size: int | None = None
     manifest: Manifest | None = None
     policy: Policy = field(default_factory=Policy)
     context: Context = field(default_factory=Context)
     questions: Questions = field(default_factory=Questions)
     folder: Path | None = None
+    cache: Path | None = None
+    adaptive: bool = False
+    seconds: float = math.inf
+    error_share: float = 1.0
+    trajectory: Array | None = field(default=None, repr=False)
+    recipe: Recipe | None = None
     engine: Engine = field(default_factory=Processes)
     progress: Progress = quiet
     plan: Mapping[str, Any] = field(default_factory=dict)
@@ -100,6 +113,8 @@ class Options:
                     f"there is no attack {name!r}{did_you_mean(name, known) or '.'} `unseen attacks` lists them."
                 )
         found = [attack for name, attack in known.items() if name in names - set(self.skip)]
+        if self.attacks is None:
+            found = [attack for attack in found if self._called_for(attack)]
         own = [one for one in given if isinstance(one, Attack)]
         if twice := {one.name for one in own} & {one.name for one in found}:
             raise PlanError(f"two attacks are named {min(twice)!r}; a name stands for one attack in a report.")
@@ -107,3 +122,18 @@ class Options:
         if not found:
             raise PlanError("no attack is left to run: attacks.only and attacks.skip leave none.")
         return found
+
+    def _called_for(self, attack: Attack) -> bool:
+        """Say whether an attack that nobody named is to run: one that takes more than answers does only on a sign.
+
+        Copies of images are asked where their shape is given, weights are looked at where everybody has them
+        (`context.access` is "public_weights"), a log of the training where it is handed in. Imitation must be named.
+        """
+        needs = {signal.name for signal in attack.needs}
+        if needs & {"query_margin", "query_loss"}:
+            return self.image is not None
+        if needs & {"gradient_norm", "leverage"}:
+            return self.context.access == "public_weights"
+        if "trajectory" in needs:
+            return self.trajectory is not None
+        return "imitation_margin" not in needs

@@ -13,12 +13,19 @@ from unseen.trial import COMBINING_RULES
 
 
 class TargetPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`[target]`: the model file, and what is trusted of it; `frame` is "auto", "polars", "pandas" or "numpy"."""
+    """`[target]`: the model file, and what is trusted of it; `frame` is "auto", "polars", "pandas" or "numpy".
+
+    For PyTorch weights (.safetensors, .pt, .pth), `module` names the function that makes the module ("file:name", from
+    the plan's own folder), `classes` the labels of its outputs (none: a regressor), `shape` one record's, if not flat.
+    """
 
     model: str
     trust: bool = False
     trusted_types: tuple[str, ...] = ()
     frame: str = "auto"
+    module: str | None = None
+    classes: tuple[int | str | bool, ...] | None = None
+    shape: tuple[int, ...] | None = None
 
 
 class DataPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -50,19 +57,43 @@ class AnswersPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     rule: str = "mean"
 
 
+class RecipePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`[recipe]`: how models like the target are trained, where the model itself cannot say.
+
+    `use` names it ("file:name", from the plan's own folder): a function `train(features, labels, seed)` or a
+    `TorchRecipe`. Loading it runs the code of that file: `trust` says that it may. `targets` is for the audit of the
+    procedure itself (`unseen audit --recipe`).
+    """
+
+    use: str
+    trust: bool = False
+    targets: int = 8
+
+
 class ReferencesPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`[references]`: how many models like the target are trained, and in how many processes (0: one a core)."""
+    """`[references]`: how many models like the target are trained, and in how many processes (0: one a core).
+
+    `engine` is "auto", "processes", "stacked", "free" or "cluster", which takes the `address` of a Ray cluster (none: a
+    local one). `cache` is a folder that several runs may share, `max_time` ("90s", "10m", "2h") the time after which no
+    more are trained; `adaptive` stops as soon as the policy is surely broken.
+    """
 
     count: int = 16
     workers: int = 0
+    engine: str = "auto"
+    address: str | None = None
+    cache: str | None = None
+    max_time: str | None = None
+    adaptive: bool = False
 
 
 class AttacksPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`[attacks]`: only some, or all but some; perturbed copies a record for noise-robustness."""
+    """`[attacks]`: only some, or all but some; perturbed copies a record for noise-robustness; the shape of images."""
 
     only: tuple[str, ...] | None = None
     skip: tuple[str, ...] = ()
     copies: int = 12
+    image: tuple[int, ...] | None = None
 
 
 class SlicesPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -84,6 +115,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     target: TargetPlan | None = None
     data: DataPlan | None = None
     answers: AnswersPlan | None = None
+    recipe: RecipePlan | None = None
     references: ReferencesPlan = ReferencesPlan()
     attacks: AttacksPlan = AttacksPlan()
     slices: SlicesPlan = SlicesPlan()
@@ -94,9 +126,9 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     folder: str | None = None
 
     def __post_init__(self) -> None:
-        has_model = self.target is not None and self.data is not None
-        if has_model == (self.answers is not None) or (self.target is None) != (self.data is None):
-            raise PlanError("a plan needs [target] and [data], or [answers] alone.")
+        whole = self.data is not None and (self.target is not None or self.recipe is not None)
+        if whole == (self.answers is not None) or (self.target is not None and self.data is None):
+            raise PlanError("a plan needs [target] and [data], or [answers] alone; [recipe] and [data] for --recipe.")
         for section in (self.data, self.answers):
             if section is not None and section.rule not in COMBINING_RULES:
                 raise PlanError(f"rule must be one of {sorted(COMBINING_RULES)}, got {section.rule!r}.")
@@ -156,6 +188,7 @@ def _keys(place: str) -> list[str]:
         "target": TargetPlan,
         "data": DataPlan,
         "answers": AnswersPlan,
+        "recipe": RecipePlan,
         "references": ReferencesPlan,
         "attacks": AttacksPlan,
         "slices": SlicesPlan,

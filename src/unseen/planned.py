@@ -1,7 +1,9 @@
 """From a plan on disk to an audit: files become records, settings become options."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +12,30 @@ import numpy as np
 import polars as pl
 
 from unseen.answers import read_answers
-from unseen.auditing import as_target, audit_records
+from unseen.auditing import audit_records
 from unseen.disk import write_whole
 from unseen.errors import DataError, MissingExtra, PlanError, did_you_mean
 from unseen.estimating import Questions
 from unseen.features.files import read_table
 from unseen.manifest import read_manifest
+from unseen.models import as_engine, as_recipe, as_target
 from unseen.options import Options, Progress, quiet
 from unseen.outcome import Outcome
 from unseen.plan import DataPlan, Plan, TargetPlan, read_plan
-from unseen.records import Records
-from unseen.references.processes import Processes
+from unseen.recipe import Recipe
+from unseen.records import Records, joined
+from unseen.repeated import Repeated
+from unseen.repeating import repeat
 from unseen.runs import PLAN
+from unseen.signal import Array
+from unseen.stopping import seconds_of
 from unseen.tables import audit_answers
 from unseen.targets.files import load_model
+from unseen.targets.modules import find
 
 DEFAULT_FOLDER = "unseen-run"
+DEFAULT_PROCEDURE_FOLDER = "unseen-procedure"
+WEIGHTS = (".safetensors", ".pt", ".pth")
 
 
 def audit_plan(
@@ -39,15 +49,43 @@ def audit_plan(
     plan = read_plan(path)
     home = path.resolve().parent
     place = Path(folder) if folder is not None else home / (plan.folder or DEFAULT_FOLDER)
-    options = plan_options(plan, place, progress)
+    options = plan_options(plan, home, place, progress)
     outcome = run_plan(plan, home, options, trust=trust)
     outcome.save(place)
     write_whole(place / PLAN, path.read_bytes())
     return outcome
 
 
-def plan_options(plan: Plan, folder: Path, progress: Progress) -> Options:
-    """Return the options that a plan asks for."""
+def audit_plan_recipe(
+    path: str | Path, *, folder: str | Path | None = None, trust: bool = False, progress: Progress = quiet
+) -> Repeated:
+    """Audit the training procedure that a plan's [recipe] names, on the records of both its tables together.
+
+    Otherwise as `audit_plan`; leaves `procedure.json` and `records.parquet` in the run folder.
+    """
+    path = Path(path)
+    plan, home = read_plan(path), path.resolve().parent
+    if plan.recipe is None or plan.data is None:
+        raise PlanError("the audit of a procedure needs [recipe] and [data] in the plan.")
+    place = Path(folder) if folder is not None else home / (plan.folder or DEFAULT_PROCEDURE_FOLDER)
+    options = plan_options(plan, home, place, progress)
+    classes = None if plan.target is None or plan.target.classes is None else np.asarray(plan.target.classes)
+    recipe = load_recipe(plan, home, classes, trust=trust)
+    frame = as_frame(None, plan.target or TargetPlan(model="", frame="numpy"))
+    parts = [read_records(home / name, what, plan.data, frame) for what, name in _tables(plan.data)]
+    outcome = repeat(joined(parts), plan.recipe.targets, replace(options, recipe=recipe))
+    outcome.save(place)
+    write_whole(place / PLAN, path.read_bytes())
+    return outcome
+
+
+def _tables(data: DataPlan) -> Iterator[tuple[str, str]]:
+    named = (("data.members", data.members), ("data.non_members", data.non_members))
+    yield from named if data.population is None else (*named, ("data.population", data.population))
+
+
+def plan_options(plan: Plan, home: Path, folder: Path, progress: Progress) -> Options:
+    """Return the options that a plan asks for; its relative paths start at `home`."""
     return Options(
         references=plan.references.count,
         seed=plan.seed,
@@ -56,12 +94,16 @@ def plan_options(plan: Plan, folder: Path, progress: Progress) -> Options:
         slices=plan.slices.columns,
         rule=plan.data.rule if plan.data else plan.answers.rule if plan.answers else "mean",
         copies=plan.attacks.copies,
+        image=plan.attacks.image,
         training_size=plan.data.training_size if plan.data else None,
         policy=plan.policy,
         context=plan.context,
         questions=Questions(fprs=plan.statistics.fprs, priors=plan.statistics.priors),
         folder=folder,
-        engine=Processes(plan.references.workers or None),
+        adaptive=plan.references.adaptive,
+        seconds=seconds_of(plan.references.max_time) if plan.references.max_time else math.inf,
+        cache=None if plan.references.cache is None else home / plan.references.cache,
+        engine=as_engine(plan.references.engine, plan.references.workers or None, plan.references.address),
         progress=progress,
         plan=msgspec.to_builtins(plan),
     )
@@ -80,8 +122,10 @@ def run_plan(plan: Plan, home: Path, options: Options, *, trust: bool) -> Outcom
             group=plan.answers.group,
         )
     if plan.target is None or plan.data is None:
-        raise PlanError("a plan needs [target] and [data], or [answers] alone.")
-    model = load_model(home / plan.target.model, plan.target.trusted_types, trust=trust or plan.target.trust)
+        raise PlanError("a plan needs [target] and [data], or [answers] alone; without [target], say --recipe.")
+    model = load_target(plan.target, home, trust=trust)
+    audited = as_target(model)
+    options = replace(options, recipe=load_recipe(plan, home, audited.classes, trust=trust))
     frame = as_frame(model, plan.target)
     slices = plan.slices.columns
     members = read_records(home / plan.data.members, "data.members", plan.data, frame, slices)
@@ -91,7 +135,31 @@ def run_plan(plan: Plan, home: Path, options: Options, *, trust: bool) -> Outcom
         population = read_records(home / plan.data.population, "data.population", plan.data, frame)
     if plan.data.manifest is not None:
         options = replace(options, manifest=read_manifest(home / plan.data.manifest, plan.data.id))
-    return audit_records(as_target(model), members, non_members, population, options)
+    return audit_records(audited, members, non_members, population, options)
+
+
+def load_target(target: TargetPlan, home: Path, *, trust: bool) -> Any:
+    """Return the model of a plan: an estimator from its file, or a PyTorch target from weights and a module."""
+    trust, path = trust or target.trust, home / target.model
+    if path.suffix.lower() not in WEIGHTS:
+        return load_model(path, target.trusted_types, trust=trust)
+    if target.module is None:
+        raise PlanError(f'{path.name} holds weights: say which module they are of, target.module = "file:name".')
+    factory = find(target.module, home, trust=trust, section="target")
+    if not _has("torch"):
+        raise MissingExtra("a PyTorch model", "PyTorch", "torch")
+    from unseen.targets.torch_files import load_torch  # only who hands in weights has it
+
+    classes = None if target.classes is None else np.asarray(target.classes)
+    return load_torch(path, factory, classes, shape=target.shape)
+
+
+def load_recipe(plan: Plan, home: Path, classes: Array | None, *, trust: bool) -> Recipe | None:
+    """Return the recipe that a plan names, for models of these `classes`; None where it names none."""
+    if plan.recipe is None:
+        return None
+    found = find(plan.recipe.use, home, trust=trust or plan.recipe.trust, section="recipe")
+    return as_recipe(found, classes, home)
 
 
 def read_records(
@@ -146,6 +214,8 @@ def as_frame(model: Any, target: TargetPlan) -> Callable[[pl.DataFrame], Any]:
 
 
 def _has_pandas() -> bool:
-    from importlib.util import find_spec  # asks whether an optional dependency is there, without importing it
+    return _has("pandas") and _has("pyarrow")
 
-    return find_spec("pandas") is not None and find_spec("pyarrow") is not None
+
+def _has(package: str) -> bool:
+    return find_spec(package) is not None  # asks whether an optional dependency is there, without importing it

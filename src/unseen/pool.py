@@ -15,6 +15,8 @@ from unseen.records import Records
 from unseen.signal import Array, Ints
 from unseen.trial import Trial
 
+TENTHS = 10
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -22,7 +24,8 @@ class Pool:
 
     `audited (records,)` gives the place in the pool of each audited record, in canonical order too,
     `given (records,)` its place among members and then non-members as they were handed in, and
-    `population (others,)` those of the population. `unit_of (pool,)` numbers the unit, person or record, of each.
+    `population (others,)` those of the population. `label_index (pool,)` is the class of each, or, in a regression, the
+    tenth of the labels that its own is in. `unit_of (pool,)` numbers the unit, person or record, of each.
     Records with a copy, exact or near, on the other side are in the pool and not audited; `copies` counts them.
     """
 
@@ -58,12 +61,12 @@ def assemble(members: Records, non_members: Records, population: Records | None,
     side = np.repeat(np.arange(len(parts)), sizes)
     _check_apart(side, ids, names, "ids")
     _check_apart(side, groups, names, "persons")
-    index = label_indexes(labels, classes)
+    index = label_indexes(labels, classes) if classes.size else label_tenths(labels)
     for number, name in enumerate(names[:2]):
         if np.unique(index[side == number]).size < 2:
-            raise DataError(f"all {name} have one label: an audit needs records of two classes on either side.")
+            raise DataError(f"all {name} have one label: an audit needs records of two labels on either side.")
     digests = row_digests(features, labels)
-    cluster = near_copies(features, digests, index)
+    cluster = near_copies(features, digests, index if classes.size else np.unique(labels, return_inverse=True)[1])
     leaves = crossing(cluster, side)
     _check_enough_left(leaves, side)
     order = np.lexsort((ids, digests))
@@ -77,7 +80,7 @@ def assemble(members: Records, non_members: Records, population: Records | None,
         labels=labels[order],
         label_index=index[order],
         digests=digests[order],
-        unit_of=_by_content(unit_of[order]),
+        unit_of=by_content(unit_of[order]),
         audited=audited,
         given=rows,
         population=place[(side == 2) & ~leaves],
@@ -99,7 +102,19 @@ def label_indexes(labels: Array, classes: Array) -> Ints:
     return found
 
 
-def _by_content(unit_of: Ints) -> Ints:
+def label_tenths(labels: Array) -> Ints:
+    """Return which tenth of the labels each label of a regression is in, `(records,)`; equal labels share one.
+
+    >>> label_tenths(np.array([1.0, 2.0, 2.0, 3.0]))
+    array([0, 2, 2, 7])
+    """
+    if labels.dtype.kind not in "biuf" or not np.isfinite(labels).all():
+        raise DataError(f"a regressor's labels must be finite numbers, got type {labels.dtype}, or some that are not.")
+    ranks = np.searchsorted(np.sort(labels), labels, side="left")
+    return np.asarray(ranks * TENTHS // labels.size, dtype=np.intp)
+
+
+def by_content(unit_of: Ints) -> Ints:
     """Number units by where they first stand in the canonical order, so that numbers carry neither ids nor sides."""
     _, first, place = np.unique(unit_of, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[place]

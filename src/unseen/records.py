@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unseen.errors import DataError
-from unseen.features.rows import column, column_names, count_rows, is_missing, take_rows
+from unseen.features.rows import column, column_names, concatenate, count_rows, is_missing, take_rows
 from unseen.signal import Array, Bools, Ints
 
 
@@ -57,6 +57,20 @@ class Records:
     def column(self, name: str) -> Array:
         """Return the values to slice by, `(records,)`: of `columns`, or of the features."""
         return self.columns[name] if name in self.columns else column(self.features, name)
+
+
+def joined(parts: Sequence[Records]) -> Records:
+    """Return the records of several tables as one; ids and groups only where every table has them."""
+    features = concatenate([part.features for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
+    ids = [part.ids for part in parts if part.ids is not None]
+    groups = [part.groups for part in parts if part.groups is not None]
+    return Records(
+        features,
+        labels,
+        np.concatenate(ids) if len(ids) == len(parts) else None,
+        np.concatenate(groups) if len(groups) == len(parts) else None,
+    )
 
 
 def named_groups(given: Any) -> Array:

@@ -37,11 +37,13 @@ def audit_report(
     plan = runnable(report, path)
     if plan.target is not None and (plan.target.trust or plan.target.trusted_types) and not trust:
         raise PlanError(f"the plan in {path.name} trusts its model file, which may run code: say --trust if you do.")
+    if plan.recipe is not None and not trust:
+        raise PlanError(f"the plan in {path.name} runs the code of its recipe: say --trust if you trust it.")
     start = home_of(plan, path) if home is None else Path(home).resolve()
     place = path.parent if folder is None else Path(folder)
     origin = report.provenance
     options = replace(
-        plan_options(plan, place, progress), expected=Claim(origin.data_digest, origin.model_digest, origin.seed)
+        plan_options(plan, start, place, progress), expected=Claim(origin.data_digest, origin.model_digest, origin.seed)
     )
     copy = path.parent / PLAN
     written = copy.read_bytes() if copy.is_file() else None

@@ -37,10 +37,11 @@ IDENTIFIERS = {
     "MITRE ATLAS": "AML.T0024.000",
     "NIST AI 100-2 E2025": "NISTAML.033",
 }
+UNSEEN_WEIGHTS = "attackers who see the weights, the gradients or the training"
 NOT_TESTED = (
     "model inversion: reconstructing a record from the model",
     "attribute inference: learning a feature of a known person",
-    "attackers who see the weights, the gradients or the training",
+    UNSEEN_WEIGHTS,
     "attackers with better references, more queries or other methods than those listed",
 )
 

@@ -11,6 +11,7 @@ from unseen.report import EXIT_CODES, SCHEMA, Report, from_json
 CLAIM = "run.json"
 RECORDS = "records.parquet"
 REPORT = "report.json"
+PROCEDURE = "procedure.json"
 PLAN = "plan.toml"
 
 

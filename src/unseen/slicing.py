@@ -14,6 +14,7 @@ SEVERAL = "(several)"
 FEW = "(values under ten units a side)"
 MOST_VALUES = 50
 CLASS = "class"
+LABEL_TENTH = "label tenth"
 
 
 @dataclass(frozen=True)

@@ -335,10 +335,17 @@ def test_a_model_of_one_class_is_refused(home):
     refused(home.audit(), "needs two classes or more, got 1")
 
 
-def test_a_regressor_and_an_unfitted_model_are_refused(home):
-    for model in (LinearRegression().fit(X, Y), DecisionTreeClassifier()):
+def test_an_unfitted_model_is_refused(home):
+    for model, says in ((LinearRegression(), "is not fitted"), (DecisionTreeClassifier(), "as a classifier")):
         skops.io.dump(model, home.path / "model.skops")
-        refused(home.audit(), "cannot be audited as a classifier")
+        refused(home.audit(), says)
+
+
+def test_a_regressor_is_audited(home):
+    skops.io.dump(LinearRegression().fit(X, Y), home.path / "model.skops")
+    result = home.audit("--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["target"]["kind"] == "LinearRegression"
 
 
 BAD_FILES = {

@@ -21,14 +21,24 @@ def audit(
     trust: Annotated[
         bool, typer.Option("--trust", help="Load a pickled model: this runs any code inside the file.")
     ] = False,
+    recipe: Annotated[
+        bool, typer.Option("--recipe", help="Audit the training procedure of the plan's [recipe], not one model.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Run the audit that a plan describes, or a report holds; the exit code is the verdict."""
     if (plan is None) == (report is None) or (home is not None and report is None):
         raise typer.BadParameter("name a plan, or a report with --from (and --home); one of the two.")
+    if recipe and plan is None:
+        raise typer.BadParameter("--recipe needs a plan.")
     with conduct("Finished references are kept; the same command continues."):
         for line in unseen.replay.other_versions(report) if report is not None else []:
             typer.echo(f"unseen: {line}", err=True)
+        if recipe and plan is not None:
+            with standard_output_is_ours(), progress_bars() as progress:
+                repeated = unseen.planned.audit_plan_recipe(plan, folder=out, trust=trust, progress=progress)
+            unseen.renderers.show_procedure(repeated.report, json=json)
+            raise typer.Exit(repeated.report.exit_code)
         with standard_output_is_ours(), progress_bars() as progress:
             if report is not None:
                 outcome = unseen.audit_report(report, home=home, folder=out, trust=trust, progress=progress)

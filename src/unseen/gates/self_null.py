@@ -23,6 +23,10 @@ ON_A_REFERENCE = "on a reference that knows nothing of who is a member"
 DEALT_ANEW = "on answers dealt anew"
 
 
+OF_THE_RECORD = ("label", "features", "leverage")  # whoever asks
+OF_THE_TARGET = ("gradient_norm", "trajectory", "imitation_margin")  # no reference has them
+
+
 def self_null(case: Case) -> Finding:
     """The whole pipeline finds nothing where nothing can be found, and the references' coins carry no membership.
 
@@ -37,7 +41,8 @@ def self_null(case: Case) -> Finding:
     signals = _rows_of(case.signals, rows)
     alarms, counts = _coins(case), {"members": trial.members, "non_members": trial.non_members}
     stand_in = without_target(signals)
-    worlds = {DEALT_ANEW: dealt_anew(stand_in or signals, trial, case.seed)}
+    own = {name: signals[name] for name in OF_THE_TARGET if name in signals}
+    worlds = {DEALT_ANEW: dealt_anew(Signals(**stand_in, **own) if stand_in else signals, trial, case.seed)}
     if stand_in is not None:
         worlds[ON_A_REFERENCE] = stand_in
     for where, arrays in worlds.items():
@@ -54,9 +59,9 @@ def without_target(signals: Mapping[str, Array]) -> Signals | None:
     """Return the signals of an audit of the last reference by the others; None with fewer than three references."""
     if "ref_margin" not in signals or signals["ref_margin"].shape[0] < 3:
         return None
-    arrays = {name: signals[name] for name in ("label", "features") if name in signals}
+    arrays = {name: signals[name] for name in (*OF_THE_RECORD, "population_label") if name in signals}
     arrays |= {name: signals[name][:-1] for name in signals if name.startswith("ref_")}
-    for own in ("margin", "loss", "population_loss"):
+    for own in ("margin", "loss", "population_margin", "population_loss", "query_margin", "query_loss"):
         if f"ref_{own}" in signals:
             arrays[own] = signals[f"ref_{own}"][-1]
     arrays["correct"] = (arrays["margin"] > 0).astype(np.float64)
@@ -69,7 +74,7 @@ def dealt_anew(signals: Mapping[str, Array], trial: Trial, seed: int) -> Signals
     Features and labels stay where they are: who knows a member by its content still does.
     """
     rng = np.random.default_rng([seed, STREAM])
-    stay = {name: signals[name] for name in ("features", "label") if name in signals}
+    stay = {name: signals[name] for name in OF_THE_RECORD if name in signals}
     return Signals(**(dict(_rows_of(signals, _exchanged(trial, rng))) | stay))
 
 

@@ -21,16 +21,16 @@ def mean_likelihood(ref_loss: Floats) -> Floats:
 
 def mean_out_likelihood(ref_loss: Floats, ref_member: Bools) -> Floats:
     """Return the mean over out references of exp(-loss), `(records,)`; over all where a record has none out."""
-    records = ref_loss.shape[1]
+    references, records = ref_loss.shape
     total, count = np.empty(records), np.empty(records)
     for part in _chunks(records):
         likelihood, out = _likelihood(ref_loss[:, part]), ~ref_member[:, part]
+        had = np.add.reduce(out.view(np.uint8), axis=0, dtype=np.uint32)
+        if not had.all():
+            out[:, had == 0] = True
         np.multiply(likelihood, out, out=likelihood)
         likelihood.sum(axis=0, out=total[part])
-        count[part] = np.add.reduce(out.view(np.uint8), axis=0, dtype=np.uint32)
-    none = count == 0
-    if none.any():
-        total[none], count[none] = _likelihood(ref_loss[:, none]).sum(axis=0), ref_loss.shape[0]
+        count[part] = np.where(had == 0, references, had)
     return np.maximum(total / count, LEAST)
 
 

@@ -1,21 +1,27 @@
 """All the references an audit asked for: those kept from before, those trained now, and those that failed, by name."""
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
-import numpy as np
-
+from unseen.disk import check_writable
 from unseen.reference import Engine, ReferenceAnswers, ReferenceFailure, ReferenceTask
-from unseen.references.store import ReferenceStore
-from unseen.signal import Bools, Floats
+from unseen.references.spool import IN_MEMORY_BYTES, Rows, rows_of
+from unseen.references.store import ARRAYS, ReferenceStore
+from unseen.signal import Array, Bools, Floats
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """The references that can be used: `margin`, `loss` and `member (references, records)`; and how it went."""
+    """The references that can be used: `margin`, `loss` and `member (references, records)`; and how it went.
+
+    Arrays that are too large for memory (see `references.spool`) are read-only and mapped from files in `folder`, or
+    where temporary files go; the files have no names and end with the arrays. `damaged_files` were trained again.
+    """
 
     margin: Floats | None = field(repr=False)
     loss: Floats | None = field(repr=False)
@@ -24,6 +30,9 @@ class Gathered:
     reused: int
     damaged: int
     failures: dict[str, int]
+    used: tuple[int, ...] = ()
+    damaged_files: tuple[str, ...] = ()
+    folder: Path | None = None
 
     @property
     def finished(self) -> int:
@@ -32,44 +41,69 @@ class Gathered:
 
 
 def gather(task: ReferenceTask, engine: Engine, store: ReferenceStore, progress: Progress) -> Gathered:
-    """Return the references of `task`, each kept as soon as it is finished, so that an interrupt loses none of them."""
+    """Return the references of `task`, each kept as soon as it is finished, so that an interrupt loses none of them.
+
+    Raises `FolderError` before anything is trained where the references cannot be kept, or do not fit on the disk.
+    """
     asked, records = task.inclusion.shape
-    answers: dict[int, ReferenceAnswers] = {}
+    arrays = _Arrays(task, store.home)
     for k in range(asked):
         if (kept := store.load(k, records)) is not None:
-            answers[k] = kept
-    reused = len(answers)
+            arrays.put(k, kept)
+    reused = len(arrays.used)
+    wanted = [k for k in range(asked) if k not in arrays.used]
     failures: Counter[str] = Counter()
     progress(reused, asked)
-    wanted = [k for k in range(asked) if k not in answers]
+    if wanted:
+        store.prepare(len(wanted), records)
     for done, (k, result) in enumerate(engine.train(task, wanted) if wanted else (), start=1):
         if isinstance(result, ReferenceFailure):
             failures[f"{result.stage}: {result.error}"] += 1
         else:
             store.save(k, result)
-            answers[k] = result
+            arrays.put(k, result)
         progress(reused + done, asked)
-    used = sorted(answers)
     return Gathered(
-        margin=_stacked([answers[k].margin for k in used]),
-        loss=_stacked([answers[k].loss for k in used]),
-        member=_members(task, answers, used),
+        margin=arrays.taken("margin"),
+        loss=arrays.taken("loss"),
+        member=arrays.member(),
         asked=asked,
         reused=reused,
         damaged=store.damaged,
         failures=dict(sorted(failures.items())),
+        used=tuple(sorted(arrays.used)),
+        damaged_files=tuple(store.damaged_files),
+        folder=store.home,
     )
 
 
-def _members(task: ReferenceTask, answers: dict[int, ReferenceAnswers], used: list[int]) -> Bools:
-    """Return which records each reference was trained on: its own word where it has one, else its coins."""
-    member = task.inclusion[used]
-    for row, k in enumerate(used):
-        if (own := answers[k].member) is not None:
-            member[row] = own
-    return member
+class _Arrays:
+    """What references answered, row k of reference k; `used` are those that answered."""
 
+    def __init__(self, task: ReferenceTask, folder: Path | None) -> None:
+        self._inclusion = task.inclusion
+        shape: tuple[int, int] = (task.inclusion.shape[0], task.inclusion.shape[1])
+        total = sum(shape[0] * shape[1] * kind().itemsize for kind in ARRAYS.values())
+        if total > IN_MEMORY_BYTES:
+            check_writable(folder or Path(tempfile.gettempdir()), total)
+        self._rows: dict[str, Rows] = {name: rows_of(shape, kind, folder, total) for name, kind in ARRAYS.items()}
+        self._given = {name: set[int]() for name in ARRAYS}
+        self.used = set[int]()
 
-def _stacked(rows: list[Floats | None]) -> Floats | None:
-    known = [row for row in rows if row is not None]
-    return np.stack(known) if known and len(known) == len(rows) else None
+    def put(self, k: int, answers: ReferenceAnswers) -> None:
+        self.used.add(k)
+        for name, rows in self._rows.items():
+            if (array := getattr(answers, name)) is not None:
+                rows.put(k, array)
+                self._given[name].add(k)
+
+    def taken(self, name: str) -> Array | None:
+        """Return an array of all that answered; None where one of them did not give it."""
+        whole = self.used and self._given[name] == self.used
+        return self._rows[name].taken(sorted(self.used)) if whole else None
+
+    def member(self) -> Bools:
+        """Return which records each reference was trained on: its own word where it has one, else its coins."""
+        for k in self.used - self._given["member"]:
+            self._rows["member"].put(k, self._inclusion[k])
+        return self._rows["member"].taken(sorted(self.used))

@@ -5,3 +5,4 @@ from unseen.renderers.formats import rendered as rendered
 from unseen.renderers.printing import show as show
 from unseen.renderers.printing import show_attack as show_attack
 from unseen.renderers.printing import show_catalogue as show_catalogue
+from unseen.renderers.procedure import show_procedure as show_procedure

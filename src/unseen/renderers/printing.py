@@ -21,7 +21,7 @@ def show(report: Report, *, json: bool = False) -> None:
     if json:
         sys.stdout.write(to_json(report).decode())
     else:
-        _console().print(render(report))
+        console().print(render(report))
 
 
 def show_catalogue(attacks: Mapping[str, Attack], *, json: bool = False) -> None:
@@ -33,9 +33,9 @@ def show_catalogue(attacks: Mapping[str, Attack], *, json: bool = False) -> None
     for attack in attacks.values():
         access = ", ".join(sorted(attack.access)) or "true labels"
         table.add_row(Text(attack.name, style="bold"), attack.row, access, Text(attack.meaning))
-    console = _console()
-    console.print(table)
-    console.print("\n".join(f"{row}: {meaning}" for row, meaning in ROWS.items()), style="dim")
+    where = console()
+    where.print(table)
+    where.print("\n".join(f"{row}: {meaning}" for row, meaning in ROWS.items()), style="dim")
 
 
 def show_attack(attack: Attack, *, json: bool = False) -> None:
@@ -43,14 +43,14 @@ def show_attack(attack: Attack, *, json: bool = False) -> None:
     if json:
         sys.stdout.write(jsonlib.dumps(_facts(attack), indent=2) + "\n")
         return
-    console = _console()
-    console.print(Text(attack.name, style="bold"))
-    console.print(Text(attack.explanation))
-    console.print(f"\nRow {attack.row}: {ROWS[attack.row]}")
-    console.print(f"Access: {', '.join(sorted(attack.access)) or 'none beyond the label'}")
+    where = console()
+    where.print(Text(attack.name, style="bold"))
+    where.print(Text(attack.explanation))
+    where.print(f"\nRow {attack.row}: {ROWS[attack.row]}")
+    where.print(f"Access: {', '.join(sorted(attack.access)) or 'none beyond the label'}")
     for signal in attack.needs:
-        console.print(Text(f"Needs {signal.name} ({', '.join(signal.axes)}; {signal.unit}): {signal.meaning}"))
-    console.print(Text(f"Source: {attack.cites}"))
+        where.print(Text(f"Needs {signal.name} ({', '.join(signal.axes)}; {signal.unit}): {signal.meaning}"))
+    where.print(Text(f"Source: {attack.cites}"))
 
 
 def _facts(attack: Attack) -> dict[str, Any]:
@@ -64,5 +64,6 @@ def _facts(attack: Attack) -> dict[str, Any]:
     }
 
 
-def _console() -> Console:
+def console() -> Console:
+    """Return the terminal, or what stands for one of a fixed width where output goes to a file."""
     return Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)

@@ -12,7 +12,9 @@ _LABELS = frozenset({Access.LABELS})
 _SCORES = frozenset({Access.SCORES})
 _PROBABILITIES = frozenset({Access.PROBABILITIES})
 _REFERENCES = frozenset({Access.REFERENCES})
+_QUERIES = frozenset({Access.QUERIES})
 _OTHERS = frozenset({Access.POPULATION})
+_WEIGHTS = frozenset({Access.WEIGHTS})
 
 LABEL = Signal("label", _RECORDS, "class index", frozenset(), "the record's true class")
 FEATURES = Signal(
@@ -57,6 +59,63 @@ REF_POPULATION_MEMBER = Signal(
     _OTHERS | _REFERENCES,
     "which references were trained on the population's record",
 )
+POPULATION_MARGIN = Signal(
+    "population_margin", _POPULATION, "nats", _OTHERS | _SCORES, "the target's margin on known non-members"
+)
+REF_POPULATION_MARGIN = Signal(
+    "ref_population_margin",
+    ("references", "population"),
+    "nats",
+    _OTHERS | _REFERENCES | _SCORES,
+    "margin of each reference on the population",
+)
+POPULATION_LABEL = Signal(
+    "population_label", _POPULATION, "class index", _OTHERS, "the true class of the population's records"
+)
+QUERY_MARGIN = Signal(
+    "query_margin", ("records", "queries"), "nats", _QUERIES | _SCORES, "margin on each changed copy of the record"
+)
+QUERY_LOSS = Signal(
+    "query_loss", ("records", "queries"), "nats", _QUERIES | _PROBABILITIES, "loss on each changed copy of the record"
+)
+REF_QUERY_MARGIN = Signal(
+    "ref_query_margin",
+    ("references", "records", "queries"),
+    "nats",
+    _REFERENCES | _QUERIES | _SCORES,
+    "margin of each reference on each changed copy of the record",
+)
+REF_QUERY_LOSS = Signal(
+    "ref_query_loss",
+    ("references", "records", "queries"),
+    "nats",
+    _REFERENCES | _QUERIES | _PROBABILITIES,
+    "loss of each reference on each changed copy of the record",
+)
+IMITATION_MARGIN = Signal(
+    "imitation_margin",
+    ("imitations", "records"),
+    "nats",
+    _REFERENCES | _OTHERS | _PROBABILITIES,
+    "margin of models taught by the target's answers on records that are not audited",
+)
+GRADIENT_NORM = Signal(
+    "gradient_norm", _RECORDS, "norm", _WEIGHTS, "norm of the gradient of the record's loss in the last layers"
+)
+LEVERAGE = Signal(
+    "leverage",
+    _RECORDS,
+    "share",
+    _WEIGHTS | frozenset({Access.FEATURES}),
+    "leverage of the record's last-layer features among all audited records",
+)
+TRAJECTORY = Signal(
+    "trajectory",
+    ("records", "epochs"),
+    "nats",
+    frozenset({Access.TRAINING_LOG}),
+    "loss of the record after each epoch of training",
+)
 
 SIGNALS = (
     LABEL,
@@ -74,4 +133,15 @@ SIGNALS = (
     POPULATION_LOSS,
     REF_POPULATION_LOSS,
     REF_POPULATION_MEMBER,
+    POPULATION_MARGIN,
+    REF_POPULATION_MARGIN,
+    POPULATION_LABEL,
+    QUERY_MARGIN,
+    QUERY_LOSS,
+    REF_QUERY_MARGIN,
+    REF_QUERY_LOSS,
+    IMITATION_MARGIN,
+    GRADIENT_NORM,
+    LEVERAGE,
+    TRAJECTORY,
 )

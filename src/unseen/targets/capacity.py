@@ -17,9 +17,10 @@ COEFFICIENTS = (  # attributes that hold fitted numbers, by kind of model
 def count_parameters(model: Any) -> int | None:
     """Return how many free numbers `model` was fitted with, or None where they cannot be counted.
 
-    Weights and intercepts of linear models, networks, kernels and naive Bayes; one number a node of a tree, its
-    threshold or its value (a leaf may hold more, one a class: so at least that many). Ensembles, searches and pipelines
-    count what is inside; of a pipeline, the last step. A nearest-neighbour model keeps its records: None.
+    Weights of a PyTorch module; weights and intercepts of linear models, networks, kernels and naive Bayes; one
+    number a node of a tree, its threshold or its value (a leaf may hold more, one a class: so at least that many).
+    Ensembles, searches and pipelines count what is inside; of a pipeline, the last step. A nearest-neighbour model
+    keeps its records: None.
 
     >>> from sklearn.linear_model import LogisticRegression
     >>> count_parameters(LogisticRegression().fit([[0.0, 1.0], [1.0, 0.0]], [0, 1]))
@@ -86,6 +87,7 @@ def _catboost(model: Any) -> int:
 
 LIBRARIES: dict[str, Callable[[Any], int]] = {"xgboost": _xgboost, "lightgbm": _lightgbm, "catboost": _catboost}
 INSIDE: tuple[tuple[str, Callable[[Any], int | None]], ...] = (  # where models keep what they are made of; first wins
+    ("named_parameters", lambda model: sum(weights.numel() for weights in model.parameters())),  # PyTorch
     ("steps", lambda model: _count(model.steps[-1][1])),
     ("tree_", lambda model: int(model.tree_.node_count)),
     ("_predictors", _histogram_boosting),

@@ -1,21 +1,16 @@
 """A fitted classifier with scikit-learn's interface: scikit-learn, pipelines, XGBoost, LightGBM, CatBoost."""
 
-import inspect
-import marshal
-from hashlib import blake2b
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import joblib
 import numpy as np
-from sklearn.base import clone
 
 from unseen.access import Access
-from unseen.errors import DataError, ModelError, TargetFailed
-from unseen.features.rows import column_names, count_rows, explain_columns
+from unseen.errors import ModelError
+from unseen.features.rows import count_rows
 from unseen.signal import Array, Floats
 from unseen.target import Answers
 from unseen.targets.answers import checked_log_probs, checked_scores, log_probs_from_logits
+from unseen.targets.fitting import ask, check_columns, refitted, settings_digest
 
 RAW_SCORES: dict[str, dict[str, Any]] = {  # libraries whose log odds are had from `predict`, by its keyword
     "xgboost": {"output_margin": True},
@@ -62,26 +57,20 @@ class EstimatorTarget:
 
     def check_columns(self, features: Any) -> None:
         """Raise unless `features` has the columns that the model was fitted on, in their order."""
-        wanted = getattr(self.model, "feature_names_in_", None)
-        got = column_names(features)
-        if wanted is not None and got is not None and _named_as(self.model, list(wanted)) != _named_as(self.model, got):
-            raise DataError(explain_columns([str(name) for name in wanted], got, "the model", "the table"))
-        width = getattr(self.model, "n_features_in_", None)
-        if width and features.shape[1] != width:  # CatBoost forgets its width when it is unpickled, and says 0
-            raise DataError(f"the model was fitted on {width} columns, the table has {features.shape[1]}.")
+        check_columns(self.model, features)
 
     def answer(self, features: Any) -> Answers:
         """Answer each record; raises `TargetFailed` where the model raises, without the model's own message."""
         records, classes = count_rows(features), self._classes.size
         if Access.PROBABILITIES in self.access:
-            probs = checked_log_probs(_ask(self.model, "predict_proba", features), records, classes)
+            probs = checked_log_probs(ask(self.model, "predict_proba", features), records, classes)
             log_probs = self._own_logits(features, probs)
             return Answers(log_probs.argmax(axis=1), log_probs=log_probs)
         if Access.SCORES in self.access:
-            predicted = self._index(_ask(self.model, "predict", features))
+            predicted = self._index(ask(self.model, "predict", features))
             decision = self._class_scores(features, predicted)
             return Answers(predicted, decision=decision)
-        return Answers(self._index(_ask(self.model, "predict", features)))
+        return Answers(self._index(ask(self.model, "predict", features)))
 
     def _own_logits(self, features: Any, log_probs: Floats) -> Floats:
         """Return log probabilities from the model's log odds where it has them, which keep what saturation loses."""
@@ -98,7 +87,7 @@ class EstimatorTarget:
         """Return the decision scores, or None where they are not the classes' (one-against-one votes)."""
         try:
             decision = checked_scores(
-                _ask(self.model, "decision_function", features), count_rows(features), self._classes.size
+                ask(self.model, "decision_function", features), count_rows(features), self._classes.size
             )
         except ModelError:
             return None
@@ -107,9 +96,9 @@ class EstimatorTarget:
     def _raw_scores(self, features: Any) -> Array | None:
         keyword = RAW_SCORES.get(type(_last(self.model)).__module__.split(".")[0])
         if keyword:
-            return np.asarray(_ask(self.model, "predict", features, **keyword))
+            return np.asarray(ask(self.model, "predict", features, **keyword))
         if hasattr(self.model, "decision_function"):
-            return np.asarray(_ask(self.model, "decision_function", features))
+            return np.asarray(ask(self.model, "decision_function", features))
         return None
 
     def _index(self, labels: Array) -> Array:
@@ -121,25 +110,11 @@ class EstimatorTarget:
 
     def refit(self, features: Any, labels: Array, seed: int) -> "EstimatorTarget":
         """Fit an unfitted clone, one thread, everything random in it set from `seed`."""
-        model = _unfitted(self.model)
-        params = model.get_params()
-        model.set_params(**{name: seed for name in params if name.split("__")[-1] in {"random_state", "random_seed"}})
-        threads = {name: 1 for name, value in params.items() if name.split("__")[-1] == "n_jobs" and value is not None}
-        model.set_params(**threads)
-        for name, part in {"": model, **params}.items():
-            if type(part).__module__.startswith("catboost"):
-                quiet = {"verbose": False, "allow_writing_files": False, "thread_count": 1, "random_seed": seed}
-                model.set_params(**{f"{name}__{key}" if name else key: value for key, value in quiet.items()})
-        model.fit(features, labels)
-        return EstimatorTarget(model)
+        return EstimatorTarget(refitted(self.model, features, labels, seed))
 
     def fingerprint(self) -> str:
         """Return a digest of the unfitted estimator: settings, library versions, and code that is no library's."""
-        unfitted = _unfitted(self.model)
-        parts = [_settings(unfitted), version("numpy")]
-        for name, value in sorted({"": unfitted, **unfitted.get_params()}.items()):
-            parts += [name, type(value).__module__, type(value).__qualname__, _code(value)]
-        return blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+        return settings_digest(self.model)
 
 
 def _last(model: Any) -> Any:
@@ -147,63 +122,3 @@ def _last(model: Any) -> Any:
     while hasattr(model, "steps"):
         model = model.steps[-1][1]
     return model
-
-
-def _code(value: Any) -> str:
-    """Return what a setting would run: a function's code and closure, else its class's version or source."""
-    code = getattr(value, "__code__", None)
-    if code is not None:
-        held = [repr(cell.cell_contents) for cell in getattr(value, "__closure__", None) or ()]
-        own = blake2b(marshal.dumps(code), digest_size=16).hexdigest()
-        return f"{own} {getattr(value, '__defaults__', '')!r} {held}"
-    kind = value if isinstance(value, type) else type(value)
-    package = kind.__module__.split(".")[0]
-    if package == "builtins":
-        return ""
-    try:
-        return version("scikit-learn" if package == "sklearn" else package)
-    except PackageNotFoundError:
-        return _source(kind)
-
-
-def _named_as(model: Any, names: list[Any]) -> list[str]:
-    """Return column names as the model's library keeps them: LightGBM has no spaces in them."""
-    if type(model).__module__.startswith("lightgbm"):
-        return [str(name).replace(" ", "_") for name in names]
-    return [str(name) for name in names]
-
-
-def _settings(unfitted: Any) -> str:
-    """Return a digest of an unfitted estimator; where it cannot be pickled, of its settings by their text."""
-    try:
-        return str(joblib.hash(unfitted))
-    except Exception:  # noqa: BLE001 - whatever a setting raises when it is pickled
-        settings = sorted(unfitted.get_params().items())
-        return repr([(name, "" if hasattr(value, "__code__") else repr(value)) for name, value in settings])
-
-
-def _unfitted(model: Any) -> Any:
-    try:
-        return clone(model)
-    except (TypeError, RuntimeError) as error:
-        raise ModelError(
-            f"{type(model).__name__} cannot be cloned for retraining ({type(error).__name__}); audit it "
-            "with references=0."
-        ) from None
-
-
-def _source(kind: type) -> str:
-    try:
-        return inspect.getsource(kind)
-    except (OSError, TypeError):
-        return "source not available"
-
-
-def _ask(model: Any, method: str, features: Any, **keywords: Any) -> Any:
-    try:
-        return getattr(model, method)(features, **keywords)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's model raises
-        raise TargetFailed(
-            f"the model raised {type(error).__name__} in {method} on {count_rows(features)} records; its message is "
-            "withheld because it may quote them: call it on the same table to see it."
-        ) from None

@@ -7,7 +7,7 @@ from unseen.attack import Attack
 from unseen.moments.normal import known_variance
 from unseen.moments.sides import sides
 from unseen.signal import Bools, Floats, Signal
-from unseen.signals import CORRECT, LOSS, MARGIN, REF_MARGIN, REF_MEMBER
+from unseen.signals import CORRECT, LOSS, MARGIN, QUERY_MARGIN, REF_MARGIN, REF_MEMBER
 
 ORACLE = Signal("oracle", ("records",), "nats", frozenset(), "the best possible score, known in some simulated worlds")
 MEMBER = Signal("member", ("records",), "boolean", frozenset(), "the truth, which no attack may see")
@@ -58,6 +58,11 @@ def breaks_ties_by_row(correct: Floats) -> Floats:
     return np.asarray(correct.argsort(kind="stable").argsort() / correct.size)
 
 
+def asks_one_copy(query_margin: Floats) -> Floats:
+    """Broken: of all copies it reads the one that happens to be asked last."""
+    return query_margin[:, -1].copy()
+
+
 def one_nan(loss: Floats) -> Floats:
     """Broken: the record with the largest loss gets no score."""
     return np.where(loss == loss.max(), np.nan, -loss)
@@ -102,6 +107,7 @@ FRESH_NOISE = Attack(score=fresh_noise, needs=(LOSS,), row="S1", cites="specimen
 CHANGES_ITS_INPUT = Attack(score=changes_its_input, needs=(LOSS,), row="S1", cites="specimen")
 DEPENDS_ON_THE_FIRST = Attack(score=depends_on_the_first, needs=(LOSS,), row="S1", cites="specimen")
 BREAKS_TIES_BY_ROW = Attack(score=breaks_ties_by_row, needs=(CORRECT,), row="S3", cites="specimen")
+ASKS_ONE_COPY = Attack(score=asks_one_copy, needs=(QUERY_MARGIN,), row="S4", cites="specimen")
 ONE_NAN = Attack(score=one_nan, needs=(LOSS,), row="S1", cites="specimen")
 BREAKS_WHERE_ANSWERS_AGREE = Attack(score=breaks_where_answers_agree, needs=(LOSS,), row="S1", cites="specimen")
 READS_MEMBERSHIP = Attack(score=reads_membership, needs=(LOSS, MEMBER), row="S1", cites="specimen")

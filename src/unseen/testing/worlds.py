@@ -7,8 +7,11 @@ from scipy.special import log_expit
 from scipy.stats import norm
 
 from unseen.signal import Bools, Floats, Signals
+from unseen.signals.leverage import leverage
+from unseen.signals.residual import residual_loss, residual_margin, residual_scale
 
 DIFFICULTY_SPREAD = 3.0
+EPOCHS, QUERIES = 8, 3
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,37 @@ def mean_release_auc(members: int, dimension: int) -> float:
     return float(norm.cdf(np.sqrt(dimension / members / 2)))
 
 
+def least_squares(seed: int, records: int = 400, references: int = 0, leak: float = 1.0) -> World:  # noqa: ARG001
+    """Return the world of a linear fit to half of the records, with the exact log likelihood ratio as its oracle.
+
+    records / 8 normal features, scaled record by record so that some lie far out, normal noise of variance 1, and
+    ordinary least squares with an intercept. The oracle knows the noise, and which other records were trained on. At
+    `leak` 0 the fit is to other records of the same population; `references` are not used.
+    """
+    rng = np.random.default_rng(seed)
+    columns = max(records // 8, 1)
+    x = rng.normal(size=(2 * records, columns)) * np.sqrt(rng.gamma(1.0, 1.0, (2 * records, 1)))
+    y = x @ rng.normal(size=columns) + rng.normal(size=2 * records)
+    member = rng.permutation(records) < records // 2
+    trained = np.flatnonzero(np.concatenate([member & (leak > 0), ~member & (leak == 0)]))
+    design = np.column_stack([np.ones(2 * records), x])
+    residual = (y - design @ np.linalg.lstsq(design[trained], y[trained])[0])[:records]
+    scale = residual_scale(residual)
+    signals = Signals(
+        loss=residual_loss(residual, scale),
+        margin=residual_margin(residual, scale),
+        leverage=leverage(x[:records], 0.0),
+    )
+    if not leak:
+        return World(signals, member)
+    reach = np.einsum(
+        "rc,rc->r", design[:records] @ np.linalg.pinv(design[trained].T @ design[trained]), design[:records]
+    )
+    spread = np.where(member, 1 / np.maximum(1 - reach, 1e-9), 1 + reach)  # 1 + g: both laws, others as they are
+    oracle = np.log(spread) - residual**2 / 2 * (spread - 1 / spread)
+    return World(signals, member, oracle)
+
+
 def classifier(
     seed: int, records: int = 1000, references: int = 8, leak: float = 1.0, population: int | None = None
 ) -> World:
@@ -105,6 +139,11 @@ def classifier(
     entropy = -(probs * np.log(np.maximum(probs, 1e-300))).sum(axis=1)
     own, wrong = probs[:, 0], probs[:, 1:]
     modified = -(1 - own) * np.log(own) - (wrong * np.log1p(-wrong)).sum(axis=1)
+    copies_margin = _of_copies(rng, margin[:, :records])
+    taught = 1.5 + difficulty[:records] + 0.7 * rng.normal(size=(references, records))
+    time = np.arange(1, EPOCHS + 1) / EPOCHS  # what is general is learned at once, what is of one record at last
+    path = (1.5 + difficulty + noise[0])[:records, None] * np.minimum(3 * time, 1.0)
+    path = path + (gain * member)[:records, None] * time**2 + 0.2 * rng.normal(size=(records, EPOCHS))
     signals = Signals(
         label=label[:records],
         features=features[:records],
@@ -121,5 +160,22 @@ def classifier(
         population_loss=loss[0, records:],
         ref_population_loss=loss[1:, records:],
         ref_population_member=ref_member[:, records:],
+        population_margin=margin[0, records:],
+        ref_population_margin=margin[1:, records:],
+        population_label=label[records:],
+        query_margin=copies_margin[0],
+        query_loss=-log_expit(copies_margin[0]),
+        ref_query_margin=copies_margin[1:],
+        ref_query_loss=-log_expit(copies_margin[1:]),
+        imitation_margin=taught,
+        gradient_norm=np.exp(rest[0, :records]) * np.sqrt(1 + (features[:records] ** 2).sum(axis=1)),
+        leverage=leverage(features[:records], 0.0),
+        trajectory=-log_expit(path),
     )
     return World(signals, member[:records])
+
+
+def _of_copies(rng: np.random.Generator, margin: Floats) -> Floats:
+    """Return each model's margins on a record and its changed copies, `(models, records, queries)`."""
+    changed = margin[:, :, None] - 0.3 + 0.5 * rng.normal(size=(*margin.shape, QUERIES - 1))
+    return np.concatenate([margin[:, :, None], changed], axis=2)

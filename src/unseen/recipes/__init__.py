@@ -1,0 +1,1 @@
+"""Recipes: how models like the target are trained, one kind a file."""
