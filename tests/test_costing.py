@@ -294,8 +294,10 @@ class Spy:
         yield from ((k, ReferenceFailure("spy", "Nothing")) for k in wanted)
 
 
-@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+@pytest.mark.parametrize("kind", ["classifier", "regressor", "images"])
 def test_the_task_that_is_measured_is_the_one_that_the_audit_gives_its_engine(tmp_path, kind):
+    import skops.io
+
     from unseen.options import quiet
     from unseen.plan import read_plan
     from unseen.planned import plan_options, run_plan
@@ -304,12 +306,15 @@ def test_the_task_that_is_measured_is_the_one_that_the_audit_gives_its_engine(tm
         home_of(tmp_path, DecisionTreeRegressor(random_state=0, max_depth=3), labels=X[:, 0] + rng.normal(size=2 * N))
     else:
         home_of(tmp_path)
+    if kind == "images":
+        skops.io.dump(DecisionTreeClassifier(random_state=0).fit(X[:N], Y[:N]), tmp_path / "model.skops")  # of arrays
+        edit(tmp_path, "[references]", "[attacks]\nimage = [1, 1, 3]\n\n[references]")
     plan, spy = read_plan(tmp_path / "plan.toml"), Spy()
     options = plan_options(plan, tmp_path, tmp_path / "run", quiet)
     run_plan(plan, tmp_path, replace(options, engine=spy), trust=False)
     one, other = spy.task, task_of_plan(plan, tmp_path, options, trust=False)
     assert one.scale == other.scale
-    assert (one.scale is None) == (kind == "classifier")
+    assert (one.scale is None) == (kind != "regressor")
     assert list(one.seeds) == list(other.seeds)
     assert one.recipe.fingerprint() == other.recipe.fingerprint()
     for name in ("classes", "labels", "label_index", "inclusion"):

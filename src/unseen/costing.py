@@ -222,6 +222,7 @@ def reference_task(target: Target, pool: "Pool", options: "Options") -> Referenc
     """Return the task of training references of `target` on the pool."""
     from unseen.measuring import unit_of_residuals
     from unseen.models import recipe_of
+    from unseen.queries import image_copies
     from unseen.training import MOST_INCLUDED
 
     recipe = recipe_of(options.recipe, target)
@@ -231,7 +232,9 @@ def reference_task(target: Target, pool: "Pool", options: "Options") -> Referenc
     rate = min((options.training_size or pool.copies["members"]) / len(pool), MOST_INCLUDED)
     inclusion = draw_inclusion(options.seed, options.references, pool.units, rate)[:, pool.unit_of]
     seeds = draw_seeds(options.seed, options.references)
-    return ReferenceTask(recipe, target.classes, pool.features, pool.labels, pool.label_index, inclusion, seeds, scale)
+    task = ReferenceTask(recipe, target.classes, pool.features, pool.labels, pool.label_index, inclusion, seeds, scale)
+    copies = image_copies(options.image, pool)
+    return copies.widened(task, copies.asked(pool)) if copies.queries else task
 
 
 def measure_cost(task: ReferenceTask, engine: Engine) -> Measured:
