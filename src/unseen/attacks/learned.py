@@ -62,7 +62,8 @@ def learned_near(
     >>> bool(score[seen[0]].mean() > score[~seen[0]].mean() + 1)
     True
     """
-    return _taught(margin, ref_margin, ref_member, loss, ref_loss, blocks(features, label))
+    near = blocks(features, label) if len(ref_margin) >= FEWEST else []
+    return _taught(margin, ref_margin, ref_member, loss, ref_loss, near)
 
 
 def _taught(
