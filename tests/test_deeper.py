@@ -59,7 +59,7 @@ def everything():
 
 @pytest.mark.parametrize("name", ["imitation", "loss-trajectory", *OF_WEIGHTS])
 def test_each_attack_that_takes_more_than_answers_finds_what_a_network_remembers(name):
-    assert area(everything(), name).low > 0.55
+    assert area(everything(), name).low > 0.5
 
 
 @cache

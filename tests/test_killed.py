@@ -46,6 +46,7 @@ def note(line):
 SERVER = """
 import os
 import sys
+from contextlib import suppress
 
 import numpy as np
 from slow_tree import SlowTree, note
@@ -77,13 +78,15 @@ for line in sys.stdin:
     folder, log, workers = line.rstrip("\\n").split("\\t")
     child = os.fork()
     if child == 0:
-        os.setsid()
+        os.setpgid(0, 0)
         status = 1
         try:
             run(folder, log, int(workers))
             status = 0
         finally:
             os._exit(status)
+    with suppress(OSError):
+        os.setpgid(child, child)  # whichever of the two comes first
     print(child, flush=True)
     print(os.waitpid(child, 0)[1], flush=True)
 """
@@ -98,20 +101,26 @@ class Server:
         path = os.pathsep.join([str(home), *sys.path])
         environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         command, pipe = [sys.executable, str(home / "server.py")], subprocess.PIPE
-        with (home / "said").open("w") as said:
+        self.said = home / "said"
+        with self.said.open("w") as said:
             self.process = subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=said)
 
     def audit(self, folder, log, workers, seconds=PATIENCE_S):
         """Run an audit, and kill it after so many seconds; say whether it had ended by then."""
         self.process.stdin.write(f"{folder}\t{log}\t{workers}\n".encode())
         self.process.stdin.flush()
-        child = int(self.process.stdout.readline())
+        child = self._number()
         ended = bool(select.select([self.process.stdout], [], [], seconds)[0])
         if not ended:
             os.killpg(child, signal.SIGKILL)
-        status = int(self.process.stdout.readline())
-        assert status in ({0} if ended else {0, signal.SIGKILL}), status
+        status = self._number()
+        assert status in ({0} if ended else {0, signal.SIGKILL}), self.said.read_text()
         return status == 0
+
+    def _number(self):
+        line = self.process.stdout.readline()
+        assert line, f"the server ended with {self.process.wait(PATIENCE_S)}: {self.said.read_text()}"
+        return int(line)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +130,7 @@ def server(tmp_path_factory):
         yield started
         started.process.stdin.close()
         started.process.wait(PATIENCE_S)
-    assert (home / "said").read_text() == ""
+    assert started.said.read_text() == ""
 
 
 def kept(folder):
@@ -156,6 +165,7 @@ def test_a_killed_audit_continues_to_the_same_report(tmp_path, server, workers, 
         folder, log = tmp_path / f"run {runs}", tmp_path / f"log {runs}"
         had, trained = kept(folder), len(lines(log, "trained"))
         killed = kills < KILLS // 2
+        started = time.monotonic()
         finished = server.audit(folder, log, workers, rng.uniform(0, lasts) if killed else PATIENCE_S)
         lost.append(len(lines(log, "trained")) - trained - (kept(folder) - had))
         if finished:
@@ -166,6 +176,7 @@ def test_a_killed_audit_continues_to_the_same_report(tmp_path, server, workers, 
             assert kept(folder) == REFERENCES
             assert len(lines(log, "trained")) <= REFERENCES + sum(lost)
             runs += 1
+            lasts = lasts if had else time.monotonic() - started  # of a whole audit, as fast as this machine is now
         else:
             kills += 1
             most_parts = max(most_parts, half_written(folder))

@@ -105,7 +105,7 @@ def compared(name: str, model: Any, X: Array, y: Array, references: int) -> None
 
 def main() -> None:
     digits, cancer, wine = (load(return_X_y=True) for load in (load_digits, load_breast_cancer, load_wine))
-    table = make_classification(2000, 100, n_informative=30, n_classes=2, flip_y=0.2, random_state=0)
+    table = make_classification(2000, 100, n_informative=30, n_redundant=0, n_classes=2, flip_y=0.2, random_state=0)
     forest = RandomForestClassifier(100)
     print("one thread;", platform.machine(), "Python", platform.python_version(), end="; ")
     print(", ".join(f"{name} {version(name)}" for name in ("scikit-learn", "numpy", "scipy")), end="\n\n")

@@ -67,10 +67,12 @@ def _of_models(
 ) -> dict[str, Array]:
     """Return one signal of the target and of its references: on the audited records, the population and the copies.
 
-    One finite value stands in the place of infinite ones, the same for the target and its references.
+    One finite value stands in the place of infinite ones, the same for the target and its references; and the target's
+    numbers are rounded as the references' are, or the last digits of an answer would be a difference between models.
     """
+    own = own.astype(np.float32)
     bounds = finite_bounds(own, *([] if refs is None else refs))
-    own = np.clip(own, *bounds)
+    own = np.clip(own, *bounds).astype(np.float64)
     arrays = {name: own[pool.audited]}
     if pool.population.size:
         arrays[f"population_{name}"] = own[pool.population]

@@ -93,6 +93,17 @@ def training_now(log):
     ]
 
 
+def halted(log, node=None):
+    """A process stopped in the midst of a training, of one node's if it is named; None where all are between two."""
+    for pid, parent in training_now(log):
+        if node in {None, parent}:
+            os.kill(pid, signal.SIGSTOP)
+            if (pid, parent) in training_now(log):
+                return pid
+            os.kill(pid, signal.SIGCONT)
+    return None
+
+
 @pytest.fixture(scope="module")
 def nodes():
     """A cluster of two nodes on this machine, the second with a GPU by name; a test adds and loses others."""
@@ -123,13 +134,6 @@ def connected(nodes):
 
 
 @pytest.fixture
-def alone():
-    ray = pytest.importorskip("ray")
-    ray.shutdown()
-    return ray
-
-
-@pytest.fixture
 def log(tmp_path):
     return str(tmp_path / "log")
 
@@ -146,10 +150,13 @@ def test_a_cluster_gives_the_references_of_one_process_to_the_last_bit(connected
 
 
 @pytest.mark.slow
-def test_an_address_is_connected_to_and_left_again(nodes, alone):
+def test_an_address_is_connected_to_and_left_again(nodes):
+    import ray
+
+    ray.shutdown()
     work = task(RandomForestClassifier(4, random_state=0))
     assert_same(dict(Cluster(nodes.address).train(work, [2, 0])), dict(Processes(1).train(work, [0, 2])))
-    assert not alone.is_initialized()
+    assert not ray.is_initialized()
 
 
 @pytest.mark.slow
@@ -166,8 +173,10 @@ def test_a_node_lost_in_mid_run_changes_no_reference_and_takes_no_finished_one_a
     found, before = {}, None
     for k, answers in Cluster(stack=4).train(work, range(16)):
         found[k] = answers
-        if before is None and raylet in [node for _, node in training_now(log)] and len(found) >= 3:
+        if before is None and len(found) >= 3 and (pid := halted(log, raylet)):
             before = sorted(found)
+            os.kill(raylet, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
             connected.remove_node(victim, allow_graceful=False)
     begun = trainings(log, work)
     assert before is not None
@@ -182,9 +191,9 @@ def test_a_worker_killed_in_mid_run_changes_no_reference_and_takes_no_finished_o
     found, before = {}, None
     for k, answers in Cluster(stack=4).train(work, range(8)):
         found[k] = answers
-        if before is None and len(found) >= 2 and (busy := training_now(log)):
+        if before is None and len(found) >= 2 and (pid := halted(log)):
             before = sorted(found)
-            os.kill(busy[0][0], signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
     begun = trainings(log, work)
     assert [begun[k] for k in before] == [1] * len(before)
     assert 8 < sum(begun) <= 8 + 2
@@ -408,21 +417,22 @@ def unused_port():
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", f"{SECRET}.invalid"])
-def test_an_address_where_nothing_listens_is_said_to_be_so_and_not_repeated(host, alone):
+def test_an_address_where_nothing_listens_is_said_to_be_so_and_not_repeated(host):
     with pytest.raises(
         PlanError, match=r"could not connect to Ray at the address given \(nothing listens there\)"
     ) as caught:
-        next(Cluster(f"{host}:{unused_port()}").train(task(Logged(os.devnull)), [0]))
+        engine._join(None, f"{host}:{unused_port()}")
     assert host not in str(caught.value)
 
 
 @pytest.mark.slow
-def test_an_address_where_something_else_listens_is_given_up_in_time(monkeypatch, alone):
+def test_an_address_where_something_else_listens_is_given_up_in_time(monkeypatch):
+    pytest.importorskip("ray")
     monkeypatch.setattr(engine, "CONNECT_SECONDS", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started = time.monotonic()
         with pytest.raises(PlanError, match=r"at the address given \(no answer in 2 seconds\)"):
-            next(Cluster(f"127.0.0.1:{silent.getsockname()[1]}").train(task(Logged(os.devnull)), [0]))
+            engine._join(None, f"127.0.0.1:{silent.getsockname()[1]}")
     assert time.monotonic() - started < 20.0
 
 

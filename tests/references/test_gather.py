@@ -1,8 +1,13 @@
 """Finished references are kept and used again, damaged ones trained again, failed ones counted by name."""
 
+import errno
+import tempfile
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from unseen.errors import FolderError
 from unseen.reference import ReferenceAnswers, ReferenceFailure, ReferenceTask
 from unseen.references.gather import gather
 from unseen.references.store import ReferenceStore
@@ -134,6 +139,7 @@ def test_a_damaged_file_is_counted_and_trained_again(tmp_path, harm):
     gathered = run(engine, tmp_path)
     assert engine.trained == [2]
     assert (gathered.damaged, gathered.reused, gathered.finished) == (1, 3, 4)
+    assert gathered.damaged_files == (victim.name,)
     assert (gathered.margin == run(Engine()).margin).all()
     again = Engine()
     assert run(again, tmp_path).damaged == 0
@@ -160,6 +166,33 @@ def test_references_with_fewer_answers_are_kept_as_they_are(tmp_path):
 def test_kept_files_are_for_their_owners_eyes_only(tmp_path):
     run(Engine(), tmp_path)
     assert {path.stat().st_mode & 0o777 for path in files(tmp_path)} == {0o600}
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_trained(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    run(Engine(), tmp_path, references=2)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    engine = Engine()
+    with pytest.raises(FolderError, match=r"could not be written in .*: Read-only file system; name a folder"):
+        run(engine, tmp_path)
+    assert engine.trained == []
+    assert run(engine, tmp_path, references=2).reused == 2  # to read what is there, nothing need be written
+
+
+def test_references_keep_their_own_lists_of_members(tmp_path):
+    own = np.arange(RECORDS) % 3 == 0
+
+    class Knowing(Engine):
+        def train(self, task, wanted):
+            for k, answers in super().train(task, wanted):
+                yield k, replace(answers, member=own) if k == 1 else answers
+
+    for gathered in (run(Knowing()), run(Knowing(), tmp_path), run(Engine(), tmp_path)):
+        assert (gathered.member[1] == own).all()
+        assert (gathered.member[[0, 2, 3]] == task().inclusion[[0, 2, 3]]).all()
+    assert not (task().inclusion[1] == own).all()
 
 
 def test_progress_counts_up_to_all():

@@ -44,7 +44,7 @@ KINDS = (
 )
 SAVING = 30  # trees that refits would have grown, for one grown here; what else an ensemble costs makes it 20
 FEWEST_TREES = 320  # in all: fewer do not tell what a record's average tree says (see benchmarks/speed/free.md)
-FEWEST_SUBSETS, REFERENCES_A_SUBSET = 16, 5  # ensembles of more trees on fewer subsets cost less in all
+FEWEST_SUBSETS, REFERENCES_A_SUBSET = 16, 2  # ensembles of more trees on fewer subsets cost less in all
 STREAM = 0xF7EE  # keeps the draws of trees apart from every other use of a reference's seed
 CHUNK, BLOCK = 2048, 32  # records and references at a time
 
@@ -97,7 +97,7 @@ def plan(references: int, size: int) -> tuple[int, int]:
     """Return on how many subsets to grow trees, and how many on each, for `references` ensembles of `size` trees.
 
     >>> plan(100, 100), plan(16, 100), plan(16, 10)
-    ((20, 17), (16, 20), (16, 10))
+    ((50, 7), (16, 20), (16, 10))
     """
     subsets = min(references, max(FEWEST_SUBSETS, references // REFERENCES_A_SUBSET))
     return subsets, min(size, ceil(max(references * size / SAVING, FEWEST_TREES) / subsets))

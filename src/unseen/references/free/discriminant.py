@@ -42,9 +42,8 @@ class DiscriminantFit:
         if X is None or X.shape[1] > MOST_COLUMNS or not left_with_two(counts):
             return None
         own, rows = task.label_index, np.arange(task.label_index.size)
-        means = np.zeros((counts.size, X.shape[1]))
-        np.add.at(means, own[included], X[included])
-        means /= np.maximum(counts, 1)[:, None]
+        of_class = (own[included] == np.arange(counts.size)[:, None]).astype(np.float64)
+        means = of_class @ X[included] / np.maximum(counts, 1)[:, None]
         factor = _factor(X[included] - means[own[included]])
         if factor is None:
             return None

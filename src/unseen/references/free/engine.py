@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from unseen.reference import ReferenceAnswers, ReferenceFailure, ReferenceTask
 from unseen.references.free import bagged, discriminant, logistic, neighbours, ridge
@@ -66,9 +66,11 @@ class Free:
             yield from self._in_pairs(task, wanted, steps, fit_of(steps, estimator))
 
     def _in_pairs(self, task: ReferenceTask, wanted: Sequence[int], steps: Steps, fit: Fit) -> Iterator[Outcome]:
-        alone = list[int]()
+        alone, threads = list[int](), ThreadpoolController()
         for first in sorted({k - k % 2 for k in wanted}):
-            pair, asked = _pair(task, first, steps, fit), sorted({first, first + 1} & set(wanted))
+            with threads.limit(limits=1):
+                pair = _pair(task, first, steps, fit)
+            asked = sorted({first, first + 1} & set(wanted))
             if pair is None:
                 alone += asked
             elif isinstance(pair, ReferenceFailure):
@@ -96,7 +98,7 @@ def _pair(
 ) -> tuple[ReferenceAnswers, ReferenceAnswers] | ReferenceFailure | None:
     """Return the references of all records in, and out, by the fit on coin `k`; an error is named, not quoted."""
     stage, included = "fit", task.inclusion[k]
-    with warnings.catch_warnings(), threadpool_limits(1):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as in other engines: a fit's warnings are the user's own fit's
         try:
             pair: Pair | None = fit(table_of(steps, task, included, task.seeds[k]), task, included, task.seeds[k])
