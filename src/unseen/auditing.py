@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -30,6 +31,7 @@ from unseen.policy import Context, Policy
 from unseen.pool import Pool, assemble
 from unseen.provenance import digest, provenance
 from unseen.queries import image_copies
+from unseen.recipe import Recipe
 from unseen.records import Records, as_records
 from unseen.reference import Engine
 from unseen.references.gather import Gathered
@@ -155,9 +157,10 @@ def audit_records(
     model = digest(answers.predicted, *_rounded(answers))
     claim(options.folder, data, model, options.seed, options.expected)
     wanted = {signal.name for attack in attacks for signal in attack.needs}
+    alone, unanswered = without_references(target, recipe, pool, answers, options, wanted)
 
     def look(gathered: Gathered, level: float) -> str | None:
-        known = measure(pool, answers, gathered, sorted(wanted), copies).signals
+        known = Signals(**measure(pool, answers, gathered, sorted(wanted), copies).signals, **alone)
         cells = slices + tail_slices(known, pool.trial)
         return settled(known, pool.trial, attacks, cells, options, reference_facts(gathered, None), level)
 
@@ -165,10 +168,9 @@ def audit_records(
     trained = train_references(recipe, target.classes, pool, copies, scale, options, look)
     references, options = trained.gathered, replace(options, error_share=trained.error_share)
     measured = measure(pool, answers, references, sorted(wanted), copies)
-    asked_again = "robustness" in wanted and target.classes.size > 0
-    measured, unanswered = with_robustness(measured, target, pool, options) if asked_again else (measured, set())
-    more = deeper(target, recipe, pool, answers, options, wanted)
-    signals = Signals(**measured.signals, **more)
+    if asks_again(target, wanted):
+        measured = replace(measured, queries=measured.queries + options.copies * pool.audited.size)
+    signals = Signals(**measured.signals, **alone)
     slices += tail_slices(signals, pool.trial)
     facts = reference_facts(references, trained.rate, identical=same_as_target(signals))
     judgement = judge(signals, pool.trial, attacks, slices, options, facts, unanswered)
@@ -233,17 +235,26 @@ def _rounded(answers: Answers) -> list[Floats]:
     return rounded if answers.value is None else [*rounded, answers.value.astype(np.float32)]
 
 
-def with_robustness(measured: Measured, target: Target, pool: Pool, options: Options) -> tuple[Measured, set[str]]:
-    """Return what was measured with the robustness signal, and the signals that the target would not answer for.
+def asks_again(target: Target, wanted: AbstractSet[str]) -> bool:
+    """Say whether the target is asked about perturbed copies too."""
+    return "robustness" in wanted and target.classes.size > 0
+
+
+def without_references(
+    target: Target, recipe: Recipe | None, pool: Pool, answers: Answers, options: Options, wanted: set[str]
+) -> tuple[dict[str, Array], set[str]]:
+    """Return the signals that take more than one answer a record and no references, and those that were refused.
 
     A model may refuse perturbed copies, as a strict encoder does; then the attacks that need the signal have failed.
     """
-    measured = replace(measured, queries=measured.queries + options.copies * pool.audited.size)
+    more = deeper(target, recipe, pool, answers, options, wanted)
+    if not asks_again(target, wanted):
+        return more, set()
     try:
         held = robustness(target, pool, options.copies, options.seed, partial(options.progress, "perturbed copies"))
     except (TargetFailed, ModelError):
-        return measured, {"robustness"}
-    return replace(measured, signals=Signals(**measured.signals, robustness=held)), set()
+        return more, {"robustness"}
+    return more | {"robustness": held}, set()
 
 
 def same_as_target(signals: Signals) -> bool:

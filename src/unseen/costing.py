@@ -23,14 +23,11 @@ from unseen.errors import PlanError, TargetFailed
 from unseen.plan import Plan, read_plan
 from unseen.reference import Engine, ReferenceAnswers, ReferenceFailure, ReferenceTask
 from unseen.references.automatic import Automatic
-from unseen.references.inclusion import draw_inclusion, draw_seeds
 from unseen.references.processes import Processes
 from unseen.references.store import ReferenceStore
-from unseen.target import Target
 
 if TYPE_CHECKING:
     from unseen.options import Options
-    from unseen.pool import Pool
 
 ONE_BY_ONE = ((0,), (1,), (2,))  # references to measure, batch by batch
 TOGETHER = ((0, 1), (2, 3, 4, 5))  # where an engine makes several at once, for less than each by itself
@@ -198,43 +195,23 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
 def task_of_plan(plan: Plan, home: Path, options: "Options", *, trust: bool) -> ReferenceTask:
     """Return the task that an audit of this plan would hand to its engine, on the real pool."""
     from unseen.auditing import check_asked
-    from unseen.models import as_target
-    from unseen.planned import as_frame, load_recipe, load_target, read_records
+    from unseen.measuring import unit_of_residuals
+    from unseen.models import recipe_of
+    from unseen.planned import materials
     from unseen.pool import assemble
+    from unseen.queries import image_copies
+    from unseen.training import reference_task
 
     if plan.target is None or plan.data is None:
         raise PlanError("only a plan with [target] and [data] trains references; an audit of [answers] trains none.")
-    model = load_target(plan.target, home, trust=trust)
-    target = as_target(model)
-    options = replace(options, recipe=load_recipe(plan, home, target.classes, trust=trust))
-    frame = as_frame(model, plan.target)
-    names = (("data.members", plan.data.members), ("data.non_members", plan.data.non_members))
-    members, non_members = (read_records(home / name, what, plan.data, frame) for what, name in names)
-    population = None
-    if plan.data.population is not None:
-        population = read_records(home / plan.data.population, "data.population", plan.data, frame)
+    target, members, non_members, population, options = materials(plan, home, options, trust=trust)
     check_asked(target, members, [non_members, *([] if population is None else [population])], options)
-    pool = assemble(members, non_members, population, target.classes, options.rule)
-    return reference_task(target, pool, options)
-
-
-def reference_task(target: Target, pool: "Pool", options: "Options") -> ReferenceTask:
-    """Return the task of training references of `target` on the pool."""
-    from unseen.measuring import unit_of_residuals
-    from unseen.models import recipe_of
-    from unseen.queries import image_copies
-    from unseen.training import MOST_INCLUDED
-
     recipe = recipe_of(options.recipe, target)
     if recipe is None:
         raise PlanError("nothing says how to train models like this one: the plan needs a [recipe].")
+    pool = assemble(members, non_members, population, target.classes, options.rule)
     scale = None if target.classes.size else unit_of_residuals(target.answer(pool.features), pool)
-    rate = min((options.training_size or pool.copies["members"]) / len(pool), MOST_INCLUDED)
-    inclusion = draw_inclusion(options.seed, options.references, pool.units, rate)[:, pool.unit_of]
-    seeds = draw_seeds(options.seed, options.references)
-    task = ReferenceTask(recipe, target.classes, pool.features, pool.labels, pool.label_index, inclusion, seeds, scale)
-    copies = image_copies(options.image, pool)
-    return copies.widened(task, copies.asked(pool)) if copies.queries else task
+    return reference_task(recipe, target.classes, pool, image_copies(options.image, pool), scale, options)[0]
 
 
 def measure_cost(task: ReferenceTask, engine: Engine) -> Measured:

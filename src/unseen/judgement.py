@@ -69,7 +69,7 @@ def judge(
     results, scores = _run(signals, trial, attacks, options, references)
     results = [_unanswered(one, attack, unanswered) for one, attack in zip(results, attacks, strict=True)]
     recommended = next((attack.name for attack in attacks if attack.name in scores), "")
-    cells = _slices(slices, trial, recommended, scores)
+    cells = _slices(slices, trial, recommended, scores, options.error_share)
     found = [one.estimates for one in results] + [one.estimates for one in cells]
     groups, family = adjust(found, options.error_share)
     results = [_stated(one, group) for one, group in zip(results, groups[: len(results)], strict=True)]
@@ -161,11 +161,13 @@ def _flagged(result: AttackResult, p_values: Mapping[str, Floats], trial: Trial,
     return replace(result, flagged_members=inside, flagged_non_members=int(flagged.sum()) - inside)
 
 
-def _slices(slices: Sequence[Slice], trial: Trial, recommended: str, scores: Mapping[str, Floats]) -> list[SliceResult]:
+def _slices(
+    slices: Sequence[Slice], trial: Trial, recommended: str, scores: Mapping[str, Floats], share: float
+) -> list[SliceResult]:
     if not recommended:
         return []
     shown = [one for one in slices if not one.suppressed(trial)]
-    confidence = 1 - ERROR_BUDGET / max((1 + len(SLICE_FPRS)) * len(shown), 1)
+    confidence = 1 - share * ERROR_BUDGET / max((1 + len(SLICE_FPRS)) * len(shown), 1)
     return [_cell(one, trial, recommended, scores[recommended], confidence) for one in slices]
 
 

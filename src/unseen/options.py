@@ -94,13 +94,21 @@ class Options:
 
     @property
     def asked(self) -> Questions:
-        """The rates and priors asked for, with those that the policy and the context name."""
+        """The rates and priors asked for, with those that the policy and the context name.
+
+        Intervals are wider where earlier looks spent some of the error budget.
+        """
         fprs = {limit.fpr for limit in self.policy.limits if limit.fpr is not None}
         priors = {limit.prior for limit in self.policy.limits if limit.prior is not None}
         if self.context.prior is not None:
             priors.add(self.context.prior)
         given = self.questions
-        return replace(given, fprs=(*given.fprs, *fprs), priors=(*dict.fromkeys((*given.priors, *sorted(priors))),))
+        return replace(
+            given,
+            fprs=(*given.fprs, *fprs),
+            priors=(*dict.fromkeys((*given.priors, *sorted(priors))),),
+            confidence=1 - self.error_share * (1 - given.confidence),
+        )
 
     def chosen(self) -> list[Attack]:
         """Return the attacks asked for, recommended ones first, the caller's own last; an unknown name is refused."""

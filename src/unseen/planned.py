@@ -30,6 +30,7 @@ from unseen.runs import PLAN
 from unseen.signal import Array
 from unseen.stopping import seconds_of
 from unseen.tables import audit_answers
+from unseen.target import Target
 from unseen.targets.files import load_model
 from unseen.targets.modules import find
 
@@ -121,21 +122,28 @@ def run_plan(plan: Plan, home: Path, options: Options, *, trust: bool) -> Outcom
             label=plan.answers.label,
             group=plan.answers.group,
         )
+    target, members, non_members, population, options = materials(plan, home, options, trust=trust)
+    return audit_records(target, members, non_members, population, options)
+
+
+def materials(
+    plan: Plan, home: Path, options: Options, *, trust: bool
+) -> tuple[Target, Records, Records, Records | None, Options]:
+    """Return what a plan names: target, members, non-members, population, and options with its recipe and manifest."""
     if plan.target is None or plan.data is None:
         raise PlanError("a plan needs [target] and [data], or [answers] alone; without [target], say --recipe.")
     model = load_target(plan.target, home, trust=trust)
-    audited = as_target(model)
-    options = replace(options, recipe=load_recipe(plan, home, audited.classes, trust=trust))
-    frame = as_frame(model, plan.target)
-    slices = plan.slices.columns
-    members = read_records(home / plan.data.members, "data.members", plan.data, frame, slices)
-    non_members = read_records(home / plan.data.non_members, "data.non_members", plan.data, frame, slices)
-    population = None
-    if plan.data.population is not None:
-        population = read_records(home / plan.data.population, "data.population", plan.data, frame)
+    target = as_target(model)
+    options = replace(options, recipe=load_recipe(plan, home, target.classes, trust=trust))
     if plan.data.manifest is not None:
         options = replace(options, manifest=read_manifest(home / plan.data.manifest, plan.data.id))
-    return audit_records(audited, members, non_members, population, options)
+    frame, slices = as_frame(model, plan.target), plan.slices.columns
+    members = read_records(home / plan.data.members, "data.members", plan.data, frame, slices)
+    non_members = read_records(home / plan.data.non_members, "data.non_members", plan.data, frame, slices)
+    if plan.data.population is None:
+        return target, members, non_members, None, options
+    population = read_records(home / plan.data.population, "data.population", plan.data, frame)
+    return target, members, non_members, population, options
 
 
 def load_target(target: TargetPlan, home: Path, *, trust: bool) -> Any:

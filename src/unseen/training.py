@@ -1,6 +1,6 @@
 """Training: the references of an audit, from coins over the pool to what each of them answered."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -11,11 +11,11 @@ from unseen.pool import Pool
 from unseen.queries import Copies
 from unseen.recipe import Recipe
 from unseen.recipes.estimator import EstimatorRecipe
-from unseen.reference import ReferenceFailure, ReferenceTask
+from unseen.reference import Engine, ReferenceFailure, ReferenceTask
 from unseen.references.gather import Gathered
 from unseen.references.inclusion import draw_inclusion, draw_seeds
 from unseen.references.key import task_key
-from unseen.references.processes import train_one
+from unseen.references.processes import Processes, train_one
 from unseen.references.store import ReferenceStore
 from unseen.report import ReferenceFacts
 from unseen.signal import Array, Ints
@@ -54,19 +54,37 @@ def train_references(
     """
     if options.references == 0 or recipe is None:
         return Trained(Gathered(None, None, np.zeros((0, len(pool)), dtype=bool), 0, 0, 0, {}), None)
+    task, rate = reference_task(recipe, classes, pool, copies, scale, options)
+    engine, said = engine_for(options.engine, pool)
+    store = store_for(task, pool.unit_of, replace(options, engine=engine), rate)
+    given = ration(options.references, adaptive=options.adaptive, seconds=options.seconds)
+    told = partial(options.progress, "references")
+    gathered, stopped = gather_until(task, engine, store, told, given, settled)
+    notes = [*stopped.notes(), *said, *getattr(engine, "said", ()), *recipe_notes(task, gathered)]
+    return Trained(gathered, rate, notes, stopped.level / ERROR_BUDGET)
+
+
+def reference_task(
+    recipe: Recipe, classes: Array, pool: Pool, copies: Copies, scale: float | None, options: Options
+) -> tuple[ReferenceTask, float]:
+    """Return what an audit hands to its engine, and the rate of its coins: the share of the pool in each reference."""
     size = options.training_size or pool.copies["members"]
     rate = min(size / len(pool), MOST_INCLUDED)
     inclusion = draw_inclusion(options.seed, options.references, pool.units, rate)[:, pool.unit_of]
     seeds = draw_seeds(options.seed, options.references)
     task = ReferenceTask(recipe, classes, pool.features, pool.labels, pool.label_index, inclusion, seeds, scale)
-    if copies.queries:
-        task = copies.widened(task, copies.asked(pool))
-    store = store_for(task, pool.unit_of, options, rate)
-    given = ration(options.references, adaptive=options.adaptive, seconds=options.seconds)
-    told = partial(options.progress, "references")
-    gathered, stopped = gather_until(task, options.engine, store, told, given, settled)
-    notes = [*stopped.notes(), *getattr(options.engine, "said", ()), *recipe_notes(task, gathered)]
-    return Trained(gathered, rate, notes, stopped.level / ERROR_BUDGET)
+    return (copies.widened(task, copies.asked(pool)) if copies.queries else task), rate
+
+
+def engine_for(engine: Engine, pool: Pool) -> tuple[Engine, list[str]]:
+    """Return the engine that may train on this pool, and what to say where it is not the one asked for.
+
+    What a fit would have said without one record is not what it would have said without a person's several.
+    """
+    if not getattr(engine, "records_only", False) or pool.units == len(pool):
+        return engine, []
+    several = f"{len(pool)} records are of {pool.units} units, and free references know of single records only"
+    return Processes(getattr(engine, "workers", None)), [f"references were trained, not had for nothing: {several}."]
 
 
 def store_for(task: ReferenceTask, unit_of: Ints, options: Options, rate: float) -> ReferenceStore:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from unseen import __version__
-from unseen.cli import attacks, audit, compare, demo, init, manifest, report
+from unseen.cli import attacks, audit, compare, demo, init, manifest, plan, report
 from unseen.cli import open as opening
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("manifest")(manifest.manifest)
 app.command("report")(report.report)
 app.command("open")(opening.open_report)
 app.add_typer(attacks.app, name="attacks")
+app.add_typer(plan.app, name="plan")
 
 
 def _version(wanted: bool) -> None:

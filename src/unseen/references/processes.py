@@ -63,7 +63,7 @@ def _in_processes(data: ReferenceTask, jobs: Sequence[Job], workers: int) -> Ite
     try:
         with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
             parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
-            with _deaf_to_interrupts():
+            with deaf_to_interrupts():
                 results = parallel(joblib.delayed(train_one)(data, *job) for job in jobs)
             yield from results
     except BrokenProcessPool:
@@ -71,7 +71,7 @@ def _in_processes(data: ReferenceTask, jobs: Sequence[Job], workers: int) -> Ite
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
+def deaf_to_interrupts() -> Iterator[None]:
     """Start worker processes that leave Ctrl-C to this one, which ends them; they inherit what is ignored here."""
     if threading.current_thread() is not threading.main_thread():
         yield

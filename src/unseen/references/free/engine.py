@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -46,6 +46,8 @@ class Free:
 
     What `why_not` names is trained by `Processes`, and `said` tells so. For records only, not for persons.
     """
+
+    records_only: ClassVar[bool] = True
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers

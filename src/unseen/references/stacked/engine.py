@@ -13,7 +13,7 @@ import torch
 from unseen.errors import PlanError
 from unseen.recipes.torch import TorchRecipe, one_thread
 from unseen.reference import ReferenceFailure, ReferenceTask
-from unseen.references.processes import START_UP_SECONDS, Job, Outcome, Processes, _deaf_to_interrupts
+from unseen.references.processes import START_UP_SECONDS, Job, Outcome, Processes, deaf_to_interrupts
 from unseen.references.stacked.fidelity import MOST_SHARE, precision_share
 from unseen.references.stacked.program import why_not
 from unseen.references.stacked.sizes import stack_size
@@ -144,7 +144,7 @@ def _in_processes(
     try:
         with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
             parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
-            with _deaf_to_interrupts():
+            with deaf_to_interrupts():
                 results = parallel(joblib.delayed(_numbered)(data, stack) for stack in stacks)
             yield from results
     except BrokenProcessPool:
