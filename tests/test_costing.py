@@ -337,9 +337,9 @@ def test_an_adaptive_plan_with_a_time_says_both(home, known):
 def run(*arguments):
     from typer.testing import CliRunner
 
-    from unseen.cli.plan import app
+    from unseen.cli.main import app
 
-    return CliRunner().invoke(app, ["cost", *map(str, arguments)])
+    return CliRunner().invoke(app, ["plan", "cost", *map(str, arguments)])
 
 
 def test_the_command_says_what_a_plan_costs_and_ends_with_zero(home, known):

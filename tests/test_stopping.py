@@ -457,3 +457,8 @@ def test_the_level_of_a_stop_does_not_hang_on_the_budget_of_another():
     assert replace(ration(16, adaptive=True), budget=0.01).budget == 0.01
     _, end = gathered(Engine(), replace(ration(16, adaptive=True), budget=0.01), Judge(enough=4))
     assert end.level == pytest.approx(0.001)
+
+
+def test_intervals_are_wider_by_what_earlier_looks_spent():
+    assert Options(error_share=0.8).asked.confidence == pytest.approx(0.96)
+    assert Options().asked.confidence == pytest.approx(0.95)

@@ -205,7 +205,12 @@ def audit_records(
         provenance(options.seed, data, model, options.described, started),
     )
     return Outcome(
-        report, pool.trial, judgement.scores, judgement.p_values, reused=references.reused, damaged=references.damaged
+        report,
+        pool.trial,
+        judgement.scores,
+        judgement.p_values,
+        reused=references.reused,
+        damaged=references.damaged_files,
     )
 
 

@@ -1,7 +1,7 @@
 """Outcome: what an audit returned, the report and the scores it rests on."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ from unseen.trial import Trial
 class Outcome:
     """A finished audit: `report` is the value to print and keep; `records` the table of units, for its owner alone.
 
-    `reused` references were kept from an earlier run of the same, `damaged` ones were trained again; neither changes
-    the report.
+    `reused` references were kept from an earlier run of the same, those of `damaged` files were trained again; neither
+    changes the report.
     """
 
     report: Report
@@ -33,7 +33,7 @@ class Outcome:
     _scores: Mapping[str, Floats] = field(repr=False)
     _p_values: Mapping[str, Floats] = field(repr=False)
     reused: int = field(default=0, repr=False)
-    damaged: int = field(default=0, repr=False)
+    damaged: Sequence[str] = field(default=(), repr=False)
 
     @property
     def state(self) -> str:

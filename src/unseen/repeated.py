@@ -1,6 +1,7 @@
 """Repeated: what the audit of a training procedure returned, the report and the units it rests on."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class Repeated:
     _flagged: Ints = field(repr=False)
     _false: Ints = field(repr=False)
     reused: int = field(default=0, repr=False)
-    damaged: int = field(default=0, repr=False)
+    damaged: Sequence[str] = field(default=(), repr=False)
 
     @property
     def state(self) -> str:

@@ -279,7 +279,9 @@ def _concluded(
         context=options.context,
         provenance=origin,
     )
-    return Repeated(report, whole.ids, *_counts(judged, options.policy.flag_fpr), gathered.reused, gathered.damaged)
+    return Repeated(
+        report, whole.ids, *_counts(judged, options.policy.flag_fpr), gathered.reused, gathered.damaged_files
+    )
 
 
 def _spread(first: Judgement, number: int, estimates: Sequence[list[Estimate]]) -> AttackSpread:

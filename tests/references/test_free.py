@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 from sklearn.tree import DecisionTreeClassifier
 
+import unseen
 from unseen.attacks.lira_online import lira_online
 from unseen.attacks.moderated_t_trend import moderated_t_trend
 from unseen.attacks.rank_combined import rank_combined
@@ -472,3 +473,14 @@ def test_the_same_seed_deals_the_same_trees():
     first, again = dict(bagged(work, range(4))), dict(bagged(work, [3]))
     assert (first[3].margin == again[3].margin).all()
     assert (first[3].margin != first[1].margin).any()
+
+
+def test_persons_with_several_records_get_trained_references_and_the_report_says_so():
+    X, y = make_classification(400, 5, n_informative=4, n_redundant=0, flip_y=0.3, random_state=0)
+    groups = np.array([f"p{i // 2}" for i in range(400)])
+    members, others = (unseen.Records(X[rows], y[rows], groups=groups[rows]) for rows in (slice(200), slice(200, 400)))
+    model = RandomForestClassifier(10, random_state=0).fit(X[:200], y[:200])
+    options = {"references": 4, "attacks": ["rank-combined"], "workers": 1}
+    free, trained = (unseen.audit(model, members, others, engine=one, **options) for one in ("free", "processes"))
+    assert free.estimates == trained.estimates
+    assert any("free references know of single records only" in note for note in free.report.notes)

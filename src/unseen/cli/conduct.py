@@ -11,6 +11,7 @@ import unseen
 from unseen.errors import UnseenError
 
 INTERRUPTED = 130
+NAMED = 5  # damaged files, the others are counted
 UNFORESEEN = 3  # never 1: a crash is no verdict
 DEBUG = "UNSEEN_DEBUG"
 
@@ -47,12 +48,14 @@ def conduct(kept: str = "") -> Iterator[None]:
 
 
 def say_what_was_kept(outcome: "unseen.Outcome") -> None:
-    """Say on standard error how many references came from an earlier run, and how many of those were damaged."""
+    """Say on standard error how many references came from an earlier run, and which of those were damaged."""
     asked = outcome.report.references.asked
     if outcome.reused:
         typer.echo(f"unseen: {outcome.reused} of {asked} references were kept from an earlier run.", err=True)
     if outcome.damaged:
-        typer.echo(f"unseen: {outcome.damaged} kept references were damaged on disk and trained again.", err=True)
+        count, names = len(outcome.damaged), ", ".join(outcome.damaged[:NAMED])
+        more = ", ..." if count > NAMED else ""
+        typer.echo(f"unseen: {count} kept references were damaged on disk and trained again: {names}{more}.", err=True)
 
 
 @contextmanager

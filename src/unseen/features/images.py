@@ -4,21 +4,23 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from unseen.errors import DataError
+from unseen.features.rows import column_names, is_pandas
 from unseen.signal import Array
 
 EIGHTH = 8  # of the height or width is one shift: 4 pixels of 32, as random crops have it
 STEPS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
 
-Query = Callable[[Any], Array]
+Query = Callable[[Any], Any]
 
 
 def image_queries(shape: Sequence[int]) -> list[tuple[str, Query]]:
     """Return up to 18 named functions, each from images to as many changed ones; the first changes nothing.
 
     `shape` is (height, width) or (channels, height, width). Images are `(records, *shape)`, or flattened to
-    `(records, columns)`; a function returns what it was given, shape and type, in a new array. First the nine shifts
+    `(records, columns)`, a frame too; a function returns what it was given, shape and kind, anew. First the nine shifts
     by an eighth of the side and none (what comes in is mirrored at the edge), then the same of the image mirrored left
     to right. Nothing in them is random, and no record is looked at to change another. Sides of one pixel are not moved.
 
@@ -58,7 +60,9 @@ def _named(down: int, right: int, *, mirrored: bool) -> str:
 
 
 def _query(shape: tuple[int, ...], rows: Array, columns: Array) -> Query:
-    def query(images: Any) -> Array:
+    def query(images: Any) -> Any:
+        if column_names(images) is not None:
+            return _like(images, query(np.asarray(images.to_numpy())))
         array = np.asarray(images)
         if array.ndim < 2 or array.shape[1:] not in {shape, (int(np.prod(shape)),)}:
             raise DataError(f"images of shape {shape} were declared, and the features have shape {array.shape[1:]}.")
@@ -66,3 +70,9 @@ def _query(shape: tuple[int, ...], rows: Array, columns: Array) -> Query:
         return pictures[..., rows[:, None], columns].reshape(array.shape)
 
     return query
+
+
+def _like(frame: Any, array: Array) -> Any:
+    """Return the pixels in a frame of the same kind and with the same columns."""
+    names = column_names(frame)
+    return type(frame)(array, columns=names) if is_pandas(frame) else pl.DataFrame(array, schema=names, orient="row")

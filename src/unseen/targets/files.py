@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-import skops.io
 
 from unseen.errors import ModelError
 from unseen.features.files import present
@@ -53,6 +52,8 @@ def load_model(path: str | Path, trusted_types: Sequence[str] = (), *, trust: bo
 
 def unknown_types(path: Path, trusted_types: Sequence[str] = ()) -> list[str]:
     """Return the types in a skops file that neither skops, nor we, nor `trusted_types` know; nothing is loaded."""
+    import skops.io  # where PyTorch is installed it loads that: only who has a skops file pays for it
+
     try:
         found = skops.io.get_untrusted_types(file=path)
     except Exception as error:  # noqa: BLE001 - loaders raise anything on a damaged file
@@ -61,6 +62,8 @@ def unknown_types(path: Path, trusted_types: Sequence[str] = ()) -> list[str]:
 
 
 def _load_skops(path: Path, trusted_types: Sequence[str]) -> Any:
+    import skops.io  # as above
+
     if unknown := unknown_types(path, trusted_types):
         raise ModelError(
             f"{path.name} holds types that skops does not know: {unknown}; if you trust them, list them under "
