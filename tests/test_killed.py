@@ -70,7 +70,7 @@ def run(folder, log, workers):
     sides = (X[:80], y[:80]), (X[80:], y[80:])
     asked = {"references": REFERENCES, "attacks": ["rank-combined", "loss"], "engine": "processes"}
     outcome = unseen.audit(model, *sides, **asked, workers=workers, folder=folder)
-    note(f"reused {outcome.reused} damaged {outcome.damaged}")
+    note(f"reused {outcome.reused} damaged {len(outcome.damaged)}")
     outcome.save(folder)
 
 
