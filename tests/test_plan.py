@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from unseen.errors import PlanError
+from unseen.errors import MissingExtra, PlanError
+from unseen.models import as_engine
 from unseen.plan import Plan, convert_plan, parse_plan, read_plan
 from unseen.policy import Limit
 
@@ -154,3 +155,9 @@ def test_a_mapping_is_a_plan_too():
     content = {"answers": {"table": "answers.npz"}, "seed": 4}
     assert convert_plan(content) == convert_plan(json.loads(json.dumps(content)))
     assert isinstance(convert_plan(content), Plan)
+
+
+def test_stacks_without_pytorch_are_one_sentence(monkeypatch):
+    monkeypatch.setattr("unseen.models.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match="PyTorch"):
+        as_engine("stacked")

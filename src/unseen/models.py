@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unseen.errors import PlanError, did_you_mean
+from unseen.errors import MissingExtra, PlanError, did_you_mean
 from unseen.recipe import Recipe
 from unseen.recipes.estimator import EstimatorRecipe
 from unseen.recipes.function import FunctionRecipe
@@ -84,6 +85,8 @@ def as_engine(engine: str | Engine, workers: int | None = None, address: str | N
 
         return Free()
     if engine == "stacked":
+        if find_spec("torch") is None:
+            raise MissingExtra('the engine "stacked"', "PyTorch", "torch")
         from unseen.references.stacked import Stacked
 
         return Stacked(workers=workers)
