@@ -30,7 +30,7 @@ def pictures():
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 256), torch.nn.Tanh(), torch.nn.Linear(256, 10))
 
 
-RECIPE = unseen.TorchRecipe(network, classes=range(10), epochs=40, batch_size=32)
+RECIPE = unseen.TorchRecipe(network, classes=range(10), epochs=160, batch_size=32)
 ON_COPIES = unseen.TorchRecipe(
     pictures, classes=range(10), epochs=120, batch_size=32, shape=(1, 8, 8), augment=("flip", "shift:1")
 )
@@ -59,7 +59,7 @@ def everything():
 
 @pytest.mark.parametrize("name", ["imitation", "loss-trajectory", *OF_WEIGHTS])
 def test_each_attack_that_takes_more_than_answers_finds_what_a_network_remembers(name):
-    assert area(everything(), name).low > 0.5
+    assert area(everything(), name).low > 0.55
 
 
 @cache

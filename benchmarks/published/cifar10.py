@@ -17,14 +17,13 @@ import time
 from collections.abc import Mapping
 
 import numpy as np
-from power import OURS, attacks, judge, mean_and_margin
-from worlds import CACHE, Array
+from power import OURS, attacks, in_halves, judge, mean_and_margin, signals
+from worlds import CACHE, Array, Networks
 
-from unseen.attack import Attack
 from unseen.errors import UndefinedScore
 from unseen.recipes.torch import TorchRecipe
 from unseen.reference import ReferenceTask
-from unseen.references.gather import Gathered, gather
+from unseen.references.gather import gather
 from unseen.references.inclusion import draw_inclusion, draw_seeds
 from unseen.references.processes import Processes
 from unseen.references.store import ReferenceStore
@@ -83,55 +82,24 @@ def task() -> ReferenceTask:
     return ReferenceTask(recipe, np.arange(10), features, labels, labels, coins, draw_seeds(SEED, NETWORKS))
 
 
-def trained(workers: int) -> Gathered:
+def trained(workers: int) -> Networks:
     """Return what all networks answer, from the cache where they are there."""
     start = time.process_time()
     store = ReferenceStore(CACHE / "cifar-10", f"small-{EPOCHS}")
     told = lambda done, of: print(f"{done} of {of}, {time.process_time() - start:.0f} CPU s here", flush=True)  # noqa: E731
-    return gather(task(), Processes(workers), store, told)
+    whole = task()
+    found = gather(whole, Processes(workers), store, told)
+    return Networks(found.margin, found.loss, found.member[:, :AUDITED], whole.labels)
 
 
-def signals(world: Gathered, features: Array, labels: Array, target: int, chosen: Array) -> dict[str, Array]:
-    """Return the signals of one network as the target, with the chosen ones as references."""
-    audited, others = slice(0, AUDITED), slice(AUDITED, 2 * AUDITED)
-    found = {
-        "margin": world.margin[target, audited].astype(np.float64),
-        "loss": world.loss[target, audited].astype(np.float64),
-        "label": labels[audited],
-        "features": features,
-    }
-    if not chosen.size:
-        return found
-    return found | {
-        "ref_margin": world.margin[chosen, audited],
-        "ref_loss": world.loss[chosen, audited],
-        "ref_member": world.member[chosen, audited],
-        "population_loss": world.loss[target, others].astype(np.float64),
-        "ref_population_loss": world.loss[chosen, others],
-        "ref_population_member": world.member[chosen, others],
-    }
-
-
-def in_halves(attack: Attack, given: Mapping[str, Array], seed: int) -> Array:
-    """Score each half of the audited records with the other half as the population."""
-    halves = np.array_split(np.random.default_rng(seed).permutation(AUDITED), 2)
-    scores = np.empty(AUDITED)
-    for own, other in (halves, halves[::-1]):
-        population = {f"ref_population_{name}": given[f"ref_{name}"][:, other] for name in ("margin", "member")}
-        mine = {name: given[name][..., own] for name in ("margin", "ref_margin", "ref_member")}
-        scores[own] = attack(mine | population).values
-    return scores
-
-
-def measured(world: Gathered) -> dict[tuple[str, int], Array]:
+def measured(world: Networks) -> dict[tuple[str, int], Array]:
     """Return by attack and number of references what each target gave: AUC, TPR at 1 % and 0.1 %, CPU seconds."""
-    features, labels = images()
-    features = features[:AUDITED].reshape(AUDITED, -1)
+    features = images()[0][:AUDITED].reshape(AUDITED, -1)
     found: dict[tuple[str, int], list[tuple[float, ...]]] = {}
     for target in TARGETS:
         rest = np.random.default_rng([SEED, target]).permutation([k for k in range(NETWORKS) if k != target])
         for count in (0, *REFERENCES):
-            given = signals(world, features, labels, target, rest[:count])
+            given = signals(world, features, target, rest[:count])
             for attack in attacks().values():
                 based = any(one.name.startswith("ref_") for one in attack.needs)
                 halved = attack.name == "proxy-in" and count > 0
@@ -139,13 +107,13 @@ def measured(world: Gathered) -> dict[tuple[str, int], Array]:
                     continue
                 start = time.process_time()
                 try:
-                    scores = in_halves(attack, given, target) if halved else attack(given).values
+                    scores = (
+                        in_halves(lambda s, a=attack: a(s).values, given, target) if halved else attack(given).values
+                    )
                 except UndefinedScore:  # one reference has no spread, and the attack says so
                     continue
                 spent = time.process_time() - start
-                found.setdefault((attack.name, count), []).append(
-                    (*judge(scores, world.member[target, :AUDITED]), spent)
-                )
+                found.setdefault((attack.name, count), []).append((*judge(scores, world.member[target]), spent))
         print(f"target {target} scored", flush=True)
     return {key: np.array(rows) for key, rows in found.items()}
 
@@ -193,7 +161,7 @@ def main() -> None:
     right = network_0.answer(whole.features[:AUDITED]).predicted == whole.labels[:AUDITED]
     own = whole.inclusion[0, :AUDITED]
     print(
-        f"{world.finished} networks; accuracy of the first {right[own].mean():.3f}, {right[~own].mean():.3f} on others"
+        f"{len(world.margin)} networks; of the first {right[own].mean():.3f} right, {right[~own].mean():.3f} of others"
     )
     found = measured(world)
     print(*table(found, (0,)), "", *table(found, REFERENCES), "", *quarter(found), sep="\n")

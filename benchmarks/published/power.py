@@ -71,7 +71,8 @@ def draw(target: int, references: int) -> Array:
 
 def signals(world: Networks, features: Array, target: int, chosen: Array) -> dict[str, Array]:
     """Every signal that the networks' margins and losses give; without references where `chosen` is empty."""
-    audited, others = slice(None, AUDITED), slice(AUDITED, 2 * AUDITED)
+    size = len(features)
+    audited, others = slice(None, size), slice(size, 2 * size)
     found = {
         "margin": world.margin[target, audited],
         "loss": world.loss[target, audited],
@@ -86,14 +87,15 @@ def signals(world: Networks, features: Array, target: int, chosen: Array) -> dic
         "ref_member": world.member[chosen],
         "population_loss": world.loss[target, others],
         "ref_population_loss": world.loss[chosen, others],
-        "ref_population_member": np.zeros((chosen.size, AUDITED), dtype=np.bool_),
+        "ref_population_member": np.zeros((chosen.size, size), dtype=np.bool_),
     }
 
 
 def in_halves(score: Callable[[dict[str, Array]], Floats], given: dict[str, Array], seed: int) -> Floats:
     """Score each half of the audited rows with the other half as the population."""
-    halves = np.array_split(np.random.default_rng(seed).permutation(AUDITED), 2)
-    scores = np.empty(AUDITED)
+    size = given["margin"].size
+    halves = np.array_split(np.random.default_rng(seed).permutation(size), 2)
+    scores = np.empty(size)
     for own, other in (halves, halves[::-1]):
         scores[own] = score(
             {
