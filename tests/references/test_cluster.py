@@ -50,11 +50,14 @@ def assert_same(some, others):
 
 
 class Logged(DecisionTreeClassifier):
-    """Takes its time, and notes when it is trained and where; with `deadly` seeds it ends its process or raises."""
+    """Takes its time, and notes when it is trained and where; with `deadly` seeds it ends its process or raises.
 
-    def __init__(self, log="", seconds=0.0, deadly=(), raising=(), random_state=None):
+    On the node of process `doomed` it ends once and then never; on every other it waits until then.
+    """
+
+    def __init__(self, log="", seconds=0.0, deadly=(), raising=(), doomed=None, random_state=None):
         super().__init__(max_depth=4, random_state=random_state)
-        self.log, self.seconds, self.deadly, self.raising = log, seconds, deadly, raising
+        self.log, self.seconds, self.deadly, self.raising, self.doomed = log, seconds, deadly, raising, doomed
 
     def fit(self, X, y):
         note(self.log, "start", self.random_state)
@@ -62,6 +65,9 @@ class Logged(DecisionTreeClassifier):
             raise LookupError(SECRET)
         if self.random_state in self.deadly:
             os._exit(9)
+        if self.doomed is not None:
+            here = os.getppid() == self.doomed
+            wait_until(lambda: ended_on(self.log, self.doomed) != here)
         time.sleep(self.seconds)
         super().fit(X, y)
         note(self.log, "end", self.random_state)
@@ -77,6 +83,16 @@ def note(log, what, seed):
 def noted(log):
     path = Path(log)
     return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def ended_on(log, node):
+    return any(what == "end" and int(parent) == node for what, _, _, parent, _ in noted(log))
+
+
+def wait_until(happened, seconds=60.0):
+    give_up = time.monotonic() + seconds
+    while not happened() and time.monotonic() < give_up:
+        time.sleep(0.05)
 
 
 def trainings(log, work):
@@ -167,9 +183,9 @@ def test_an_address_is_refused_in_a_process_that_is_connected_already(connected)
 
 @pytest.mark.slow
 def test_a_node_lost_in_mid_run_changes_no_reference_and_takes_no_finished_one_along(connected, log):
-    work = task(Logged(log, seconds=0.4), references=16)
     victim = connected.add_node(**NODE)
     raylet = victim.all_processes["raylet"][0].process.pid
+    work = task(Logged(log, seconds=0.1, doomed=raylet), references=16)
     found, before = {}, None
     for k, answers in Cluster(stack=4).train(work, range(16)):
         found[k] = answers
