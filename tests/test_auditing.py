@@ -80,8 +80,8 @@ def test_a_tree_that_learned_by_heart_leaks():
     outcome = full()
     assert outcome.state == "leak"
     assert outcome.report.exit_code == 1
-    assert outcome.report.recommended == "rank-combined"
-    assert attack(outcome, "rank-combined").state == "leak"
+    assert outcome.report.recommended == "learned"
+    assert attack(outcome, "learned").state == "leak"
     assert outcome.report.target.member_accuracy == 1.0
     assert outcome.report.target.non_member_accuracy < 0.9
 
@@ -692,7 +692,7 @@ def test_a_table_of_units_has_score_p_value_and_flag_for_each_attack():
 
 def test_scores_are_had_by_name_and_by_default_the_recommended():
     outcome = full()
-    assert (outcome.scores() == outcome.scores("rank-combined")).all()
+    assert (outcome.scores() == outcome.scores("learned")).all()
     assert "did you mean 'loss'" in refusal(lambda: outcome.scores("los"), PlanError)
 
 

@@ -6,8 +6,10 @@ import pytest
 from unseen.attacks.base import base
 from unseen.attacks.learned import LEARNED, LEARNED_NEAR, learned, learned_near
 from unseen.attacks.moderated_t_trend import moderated_t_trend
+from unseen.attacks.rank_combined import rank_combined
+from unseen.moments import logistic
 from unseen.moments.logistic import fit_logistic
-from unseen.moments.near import MOST, blocks, means_near
+from unseen.moments.near import MOST, means_near, neighbourhoods
 from unseen.stats.roc import auc
 from unseen.testing.checks import checks
 from unseen.testing.worlds import classifier
@@ -76,10 +78,11 @@ def test_it_finds_at_least_what_either_score_it_learns_from_finds_within_noise()
     assert found > max(one, two) - 0.005
 
 
-def test_with_three_references_it_is_the_trended_t():
-    _, given, _, _ = moved(0, records=200, references=3)
-    plain = moderated_t_trend(given["margin"], given["ref_margin"], given["ref_member"])
+def test_with_three_references_it_is_the_rank_combination():
+    _, given, features, label = moved(0, records=200, references=3)
+    plain = rank_combined(**given)
     assert np.array_equal(learned(**given), plain)
+    assert np.array_equal(learned_near(**given, features=features, label=label), plain)
 
 
 def test_how_many_references_had_a_record_is_no_clue():
@@ -103,10 +106,26 @@ def test_logistic_weights_are_where_the_penalised_likelihood_is_flat():
     assert abs((member - rate).sum() - model.weight[0]) < 1e-6  # the slope of the constant: residuals less its penalty
 
 
+def test_log_odds_of_many_records_are_those_of_a_few_at_a_time(monkeypatch):
+    rng = np.random.default_rng(0)
+    clues = rng.normal(size=(500, 3))
+    model = fit_logistic(clues, clues[:, 0] > 0, (0,))
+    whole = model.log_odds(clues)
+    monkeypatch.setattr(logistic, "CHUNK", 7)
+    assert np.allclose(model.log_odds(clues), whole, rtol=0, atol=1e-12)
+    assert model.log_odds(clues[:0]).shape == (0,)
+
+
+def all_means(values, near):
+    means = np.zeros((values.size, 3))
+    for rows, found in means_near(values[:, None], near):
+        means[rows] = found[:, :, 0].T
+    return means
+
+
 def test_means_over_neighbours_leave_the_record_itself_out_and_stay_in_its_class():
     label = np.repeat([0, 1, 2], [3, 4, 1])
-    values = np.arange(8.0)
-    means = means_near(values, blocks(np.zeros((8, 2)), label))
+    means = all_means(np.arange(8.0), neighbourhoods(np.zeros((8, 2)), label))
     assert means[:3].tolist() == [[1.5] * 3, [1.0] * 3, [0.5] * 3]
     assert np.allclose(means[3:7], np.array([[5.0], [14 / 3], [13 / 3], [4.0]]))
     assert means[7].tolist() == [0.0] * 3  # alone in its class
@@ -115,22 +134,21 @@ def test_means_over_neighbours_leave_the_record_itself_out_and_stay_in_its_class
 def test_a_large_class_is_cut_so_that_equal_records_stay_together_and_order_does_not_matter():
     rng = np.random.default_rng(0)
     features = np.repeat(rng.normal(size=(1300, 4)), 2, axis=0)
-    found = blocks(features, np.zeros(2600, dtype=int))
-    assert max(one.rows.size for one in found) <= MOST
-    assert sorted(np.concatenate([one.rows for one in found])) == list(range(2600))
-    assert all({row ^ 1 for row in one.rows} == set(one.rows) for one in found)
+    found = neighbourhoods(features, np.zeros(2600, dtype=int))
+    assert max(rows.size for rows in found.blocks) <= MOST
+    assert sorted(np.concatenate(found.blocks)) == list(range(2600))
+    assert all({row ^ 1 for row in rows} == set(rows) for rows in found.blocks)
     values, order = rng.normal(size=2600), rng.permutation(2600)
-    after = means_near(values[order], blocks(features[order], np.zeros(2600, dtype=int)))
-    assert np.allclose(after, means_near(values, found)[order], atol=1e-9)
+    after = all_means(values[order], neighbourhoods(features[order], np.zeros(2600, dtype=int)))
+    assert np.allclose(after, all_means(values, found)[order], atol=1e-9)
 
 
 def test_many_records_that_are_all_equal_have_no_neighbours():
-    assert blocks(np.ones((MOST + 1, 2)), np.zeros(MOST + 1, dtype=int)) == []
+    assert neighbourhoods(np.ones((MOST + 1, 2)), np.zeros(MOST + 1, dtype=int)).blocks == []
 
 
 def test_a_missing_value_lies_at_the_mean_of_its_column():
     features = np.array([[0.0, 1.0], [np.nan, 2.0], [4.0, 3.0], [2.0, 1.5]])
-    filled = np.where(np.isnan(features), 2.0, features)
-    given, known = blocks(features, np.zeros(4, int)), blocks(filled, np.zeros(4, int))
-    assert np.isfinite(given[0].weights).all()
-    assert given[0].weights.shape == known[0].weights.shape
+    near = neighbourhoods(features, np.zeros(4, int))
+    assert near.scaled[1, 0] == 0.0
+    assert np.isfinite(all_means(np.arange(4.0), near)).all()

@@ -9,7 +9,7 @@ from unseen.attacks.confidence import CONFIDENCE_ATTACK
 from unseen.attacks.entropy import ENTROPY_ATTACK
 from unseen.attacks.gap import GAP
 from unseen.attacks.imitation import IMITATION
-from unseen.attacks.learned import LEARNED
+from unseen.attacks.learned import LEARNED, LEARNED_NEAR
 from unseen.attacks.leverage import LEVERAGE_ATTACK
 from unseen.attacks.lira_augmented import LIRA_AUGMENTED
 from unseen.attacks.lira_offline import LIRA_OFFLINE
@@ -34,8 +34,9 @@ from unseen.attacks.rmia_online import RMIA_ONLINE
 from unseen.attacks.white_box_gradient import WHITE_BOX_GRADIENT
 
 ATTACKS = (
-    RANK_COMBINED,
     LEARNED,
+    LEARNED_NEAR,
+    RANK_COMBINED,
     MODERATED_T_TREND,
     MODERATED_T_GAP,
     MODERATED_T_ONLINE,

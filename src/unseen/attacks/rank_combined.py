@@ -15,7 +15,7 @@ def rank_combined(margin: Floats, ref_margin: Floats, ref_member: Bools, loss: F
     """Score each record by the sum of its normal scores (van der Waerden) in the trended t and in BASE.
 
     A normal score is the normal quantile of rank / (records + 1) among the audited records, ties at their middle
-    rank; so the null is that of this batch. The default recommendation wherever there are references.
+    rank; so the null is that of this batch. `learned` is this with two or three references.
 
     >>> ref, seen = np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 0.2]]), np.array([[False] * 2, [True] * 2, [False] * 2])
     >>> rank_combined(np.array([0.0, 1.0]), ref, seen, np.array([0.7, 0.3]), -ref).round(2)

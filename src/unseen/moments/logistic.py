@@ -11,6 +11,7 @@ REACH = 6.0  # clues are cut at so many standard deviations
 BENDS = (-1.0, 0.0, 1.0, 2.0)
 RIDGE = 1.0
 STEPS = 30
+CHUNK = 50_000  # records whose terms, about a hundred each, are held at once
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,9 @@ class Logistic:
 
     def log_odds(self, clues: Floats) -> Floats:
         """Return the log odds of membership of `clues (records, clues)`, `(records,)`."""
-        return _expanded(clues, self.centre, self.scale, self.bent) @ self.weight
+        starts = range(0, len(clues), CHUNK)
+        parts = [_expanded(clues[at : at + CHUNK], self.centre, self.scale, self.bent) @ self.weight for at in starts]
+        return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def fit_logistic(clues: Floats, member: Bools, bent: tuple[int, ...]) -> Logistic:

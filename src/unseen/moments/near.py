@@ -7,21 +7,22 @@ import numpy as np
 
 from unseen.signal import Bools, Floats, Ints
 
-WIDTHS = (0.1, 0.3)  # of a kernel, in standard deviations of a block's squared distances, beyond the nearest record
+WIDTH = 0.3  # of a kernel, in standard deviations of a block's squared distances, beyond the nearest record
+KINDS = 3  # of means: by a third of the width, by the width, and plain
 MOST = 1000  # records in a block; a larger class is cut at the median of its leading direction
 ROUNDS = 30
 
 
 @dataclass(frozen=True)
-class Block:
-    """Records that can be each other's neighbours, and their weights, `(kinds, n, n)`; a record weighs 0 on itself."""
+class Neighbourhoods:
+    """Features in common units, `(records, columns)`, and blocks of records that can be each other's neighbours."""
 
-    rows: Ints = field(repr=False)
-    weights: Floats = field(repr=False)
+    scaled: Floats = field(repr=False)
+    blocks: list[Ints] = field(repr=False)
 
 
-def blocks(features: Floats, label: Ints) -> list[Block]:
-    """Return all records' neighbourhoods, by class: two kernels on the squared distance, and the plain block.
+def neighbourhoods(features: Floats, label: Ints) -> Neighbourhoods:
+    """Return all records' neighbourhoods, by class; see `means_near`.
 
     `features (records, columns)`, `label (records,)`. Two-valued columns count as 0 and 1, others in units of two
     standard deviations (Gelman 2008, doi:10.1002/sim.3107); a missing value lies at the column's mean. A record that
@@ -29,15 +30,20 @@ def blocks(features: Floats, label: Ints) -> list[Block]:
     """
     scaled = _scaled(features)
     groups = [rows for one in np.unique(label) for rows in _cut(scaled, np.flatnonzero(label == one))]
-    return [Block(rows, _weights(scaled[rows])) for rows in groups if rows.size > 1]
+    return Neighbourhoods(scaled, [rows for rows in groups if rows.size > 1])
 
 
-def means_near(values: Floats, near: list[Block]) -> Floats:
-    """Return means of `values (records,)` over each record's neighbours, `(records, kinds)`; 0 where it has none."""
-    means = np.zeros((values.size, len(WIDTHS) + 1))
-    for block in near:
-        means[block.rows] = (block.weights @ values[block.rows]).T
-    return means
+def means_near(values: Floats, near: Neighbourhoods) -> Iterator[tuple[Ints, Floats]]:
+    """Yield each block's rows `(n,)` and means over each one's neighbours, itself left out, `(kinds, n, columns)`.
+
+    `values (records, columns)`. The kinds are two kernels on the squared distance and the plain mean of the block. The
+    weights, `n` squared, are made block by block and forgotten.
+    """
+    for rows in near.blocks:
+        given = np.column_stack([values[rows], np.ones(rows.size)])
+        wide = _weights(near.scaled[rows])
+        sums = np.stack([wide**3 @ given, wide @ given, given.sum(axis=0) - given])  # exp(-3 d) is exp(-d) cubed
+        yield rows, sums[:, :, :-1] / sums[:, :, -1:]
 
 
 def _scaled(features: Floats) -> Floats:
@@ -78,12 +84,17 @@ def _leading(scaled: Floats) -> Floats:
 
 
 def _weights(scaled: Floats) -> Floats:
+    """Return exp(-squared distance beyond the nearest / width), `(n, n)`; a record weighs 0 on itself."""
     square = (scaled**2).sum(axis=1)
-    distance = np.maximum(square[:, None] + square - 2 * scaled @ scaled.T, 0.0)
-    other = ~np.eye(len(scaled), dtype=np.bool_)
-    spread = float(distance[other].std())
-    distance[~other] = np.inf
+    distance = -2 * (scaled @ scaled.T)
+    distance += square
+    distance += square[:, None]
+    np.maximum(distance, 0.0, out=distance)
+    np.fill_diagonal(distance, 0.0)
+    pairs = distance.size - len(distance)
+    mean = distance.sum() / pairs
+    spread = np.sqrt(max(float(np.vdot(distance, distance)) / pairs - mean**2, 0.0))
+    np.fill_diagonal(distance, np.inf)
     distance -= distance.min(axis=1, keepdims=True)
-    unit = spread if spread > 1e-9 else 1.0
-    kinds = [np.exp(-distance / (width * unit)) for width in WIDTHS] + [other.astype(np.float64)]
-    return np.stack([kind / kind.sum(axis=1, keepdims=True) for kind in kinds])
+    distance /= -WIDTH * spread if spread > 1e-6 * mean else -WIDTH  # below it, rounding alone
+    return np.asarray(np.exp(distance, out=distance))
