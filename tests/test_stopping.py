@@ -14,8 +14,13 @@ import joblib
 import numpy as np
 import pytest
 from scipy.stats import binom
+from sklearn.datasets import make_classification
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
+from typer.testing import CliRunner
 
+from unseen import audit
+from unseen.cli.main import app
 from unseen.errors import PlanError
 from unseen.judgement import judge
 from unseen.options import Options
@@ -25,7 +30,7 @@ from unseen.references.gather import gather
 from unseen.references.inclusion import draw_inclusion, draw_seeds
 from unseen.references.processes import Processes
 from unseen.references.store import ReferenceStore
-from unseen.report import ReferenceFacts
+from unseen.report import LEAK, ReferenceFacts
 from unseen.signal import Signals
 from unseen.slicing import by_value
 from unseen.stats.spending import looks, spending
@@ -462,3 +467,19 @@ def test_the_level_of_a_stop_does_not_hang_on_the_budget_of_another():
 def test_intervals_are_wider_by_what_earlier_looks_spent():
     assert Options(error_share=0.8).asked.confidence == pytest.approx(0.96)
     assert Options().asked.confidence == pytest.approx(0.95)
+
+
+@pytest.mark.slow
+def test_an_audit_that_is_settled_early_says_how_many_references_it_saved(tmp_path):
+    X, y = make_classification(1200, 8, n_informative=6, flip_y=0.2, random_state=0)
+    model = RandomForestClassifier(20, random_state=0).fit(X[:600], y[:600])
+    given = {"references": 32, "adaptive": True, "workers": 1, "attacks": ["learned", "loss"]}
+    outcome = audit(model, (X[:600], y[:600]), (X[600:], y[600:]), folder=tmp_path, **given)
+    facts = outcome.report.references
+    assert outcome.state == LEAK
+    assert facts.asked < 32
+    assert facts.saved == 32 - facts.asked
+    assert 0 < facts.error_share < 1
+    outcome.save(tmp_path)
+    assert CliRunner().invoke(app, ["report", str(tmp_path)]).exit_code == 0
+    assert f"{facts.finished} of {facts.asked} trained, {facts.saved} saved" in (tmp_path / "report.html").read_text()

@@ -43,7 +43,7 @@ from unseen.slicing import CLASS, LABEL_TENTH, MOST_VALUES, Slice, by_loss_decil
 from unseen.stopping import settled
 from unseen.target import Answers, Target
 from unseen.targets.capacity import count_parameters
-from unseen.training import pool_notes, reference_facts, train_references
+from unseen.training import Trained, pool_notes, reference_facts, train_references
 from unseen.trial import Trial
 from unseen.weighing import weigh
 
@@ -162,7 +162,7 @@ def audit_records(
     def look(gathered: Gathered, level: float) -> str | None:
         known = Signals(**measure(pool, answers, gathered, sorted(wanted), copies).signals, **alone)
         cells = slices + tail_slices(known, pool.trial)
-        return settled(known, pool.trial, attacks, cells, options, reference_facts(gathered, None), level)
+        return settled(known, pool.trial, attacks, cells, options, reference_facts(Trained(gathered, None)), level)
 
     scale = unit_of_residuals(answers, pool)
     trained = train_references(recipe, target.classes, pool, copies, scale, options, look)
@@ -172,7 +172,7 @@ def audit_records(
         measured = replace(measured, queries=measured.queries + options.copies * pool.audited.size)
     signals = Signals(**measured.signals, **alone)
     slices += tail_slices(signals, pool.trial)
-    facts = reference_facts(references, trained.rate, identical=same_as_target(signals))
+    facts = reference_facts(trained, identical=same_as_target(signals))
     judgement = judge(signals, pool.trial, attacks, slices, options, facts, unanswered)
     case = Case(
         trial=pool.trial,

@@ -170,13 +170,18 @@ class Exposure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReferenceFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the references came about."""
+    """How the references came about; `saved` were not asked for, because the verdict was settled or time was up.
+
+    `error_share` is what looks with fewer references left of the report's error budget, 1 where there were none.
+    """
 
     asked: int
     finished: int
     failures: dict[str, int]
     inclusion_rate: float | None
     identical: bool = False
+    saved: int = 0
+    error_share: float = 1.0
 
 
 class TargetFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

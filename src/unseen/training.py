@@ -31,12 +31,16 @@ MOST_INCLUDED = 0.9  # of the pool in one reference, so that a record has refere
 
 @dataclass(frozen=True)
 class Trained:
-    """The references of an audit, the rate of their coins, what to know of them, and the share of the error left."""
+    """The references of an audit, the rate of their coins, what to know of them, how many were not needed.
+
+    `error_share` is the part of the error budget that is left.
+    """
 
     gathered: Gathered
     rate: float | None
     notes: list[str] = field(default_factory=list)
     error_share: float = 1.0
+    saved: int = 0
 
 
 def train_references(
@@ -61,7 +65,7 @@ def train_references(
     told = partial(options.progress, "references")
     gathered, stopped = gather_until(task, engine, store, told, given, settled)
     notes = [*stopped.notes(), *said, *getattr(engine, "said", ()), *recipe_notes(task, gathered)]
-    return Trained(gathered, rate, notes, stopped.level / ERROR_BUDGET)
+    return Trained(gathered, rate, notes, stopped.level / ERROR_BUDGET, stopped.saved)
 
 
 def reference_task(
@@ -120,14 +124,16 @@ def recipe_notes(task: ReferenceTask, gathered: Gathered) -> list[str]:
     return []
 
 
-def reference_facts(references: Gathered, rate: float | None, *, identical: bool = False) -> ReferenceFacts:
+def reference_facts(trained: Trained, *, identical: bool = False) -> ReferenceFacts:
     """Return how the references came about."""
     return ReferenceFacts(
-        asked=references.asked,
-        finished=references.finished,
-        failures=references.failures,
-        inclusion_rate=rate,
+        asked=trained.gathered.asked,
+        finished=trained.gathered.finished,
+        failures=trained.gathered.failures,
+        inclusion_rate=trained.rate,
         identical=identical,
+        saved=trained.saved,
+        error_share=trained.error_share,
     )
 
 

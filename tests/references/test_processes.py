@@ -48,6 +48,21 @@ MODELS = [
 ]
 
 
+def test_one_is_trained_alone_to_see_how_long_it_takes_and_an_engine_that_knows_trains_none_alone(monkeypatch):
+    together = []
+
+    def in_processes(data, jobs, workers):
+        together.append([k for k, _, _ in jobs])
+        return iter([processes.train_one(data, *job) for job in jobs])
+
+    monkeypatch.setattr(processes, "_in_processes", in_processes)
+    monkeypatch.setattr(processes, "START_UP_SECONDS", 0.0)
+    engine, work = Processes(2), task(GaussianNB())
+    for _ in range(2):
+        assert sorted(dict(engine.train(work, range(3)))) == [0, 1, 2]
+    assert together == [[1, 2], [0, 1, 2]]
+
+
 @pytest.mark.filterwarnings("ignore:A worker stopped while some jobs were given:UserWarning")
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
 def test_one_worker_and_two_give_the_same_answers(model, monkeypatch):

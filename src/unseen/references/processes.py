@@ -27,22 +27,22 @@ class Processes:
     """Trains references in `workers` processes, one a core by default.
 
     The first is trained in this process; if the rest would take no longer than starting others does, they follow here.
+    An engine that has trained before knows how long one takes.
     """
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or joblib.cpu_count()
+        self.took: float | None = None  # seconds, of the last reference that was trained in this process
 
     def train(self, task: ReferenceTask, wanted: Sequence[int]) -> Iterator[Outcome]:
         """Yield each wanted reference as it finishes."""
         data = replace(task, inclusion=task.inclusion[:0], seeds=())
         jobs = [(k, task.inclusion[k], task.seeds[k]) for k in wanted]
-        started = time.perf_counter()
-        while jobs:
-            yield train_one(data, *jobs.pop(0))
-            saved = (time.perf_counter() - started) * len(jobs) * (1 - 1 / self.workers)
-            if saved > START_UP_SECONDS:
-                break
+        while jobs and (self.took is None or self.took * len(jobs) * (1 - 1 / self.workers) <= START_UP_SECONDS):
             started = time.perf_counter()
+            outcome = train_one(data, *jobs.pop(0))
+            self.took = time.perf_counter() - started
+            yield outcome
         for workers in (self.workers, 2) if jobs else ():
             lost = set(_numbers(jobs))
             for outcome in _in_processes(data, jobs, workers):
