@@ -342,6 +342,31 @@ def test_judging_costs_no_training_time():
     assert (end.asked, end.late) == (16, False)
 
 
+class Batches:
+    """Trains four at a time, and hands them on one by one."""
+
+    def __init__(self, clock):
+        self.clock, self.ready, self.stacks = clock, 0, 0
+
+    def train(self, work, wanted):
+        for first in range(0, len(wanted), 4):
+            self.clock.now += 4
+            self.stacks += 1
+            some = wanted[first : first + 4]
+            self.ready = len(some)
+            for k in some:
+                self.ready -= 1
+                yield k, answers_of(k)
+
+
+def test_what_was_trained_in_one_stack_is_kept_though_the_time_is_up():
+    clock = Clock()
+    engine = Batches(clock)
+    found, end = gathered(engine, ration(16, adaptive=False, seconds=5.0), clock=clock)
+    assert engine.stacks == 2
+    assert (found.finished, end.asked, end.late) == (8, 8, True)
+
+
 def test_two_references_are_trained_whatever_the_clock_says():
     clock = Clock()
     engine = Engine(failing={15}, clock=clock)

@@ -43,7 +43,7 @@ from unseen.slicing import CLASS, LABEL_TENTH, MOST_VALUES, Slice, by_loss_decil
 from unseen.stopping import settled
 from unseen.target import Answers, Target
 from unseen.targets.capacity import count_parameters
-from unseen.training import Trained, pool_notes, reference_facts, train_references
+from unseen.training import Answering, Trained, pool_notes, reference_facts, train_references
 from unseen.trial import Trial
 from unseen.weighing import weigh
 
@@ -164,8 +164,9 @@ def audit_records(
         cells = slices + tail_slices(known, pool.trial)
         return settled(known, pool.trial, attacks, cells, options, reference_facts(Trained(gathered, None)), level)
 
-    scale = unit_of_residuals(answers, pool)
-    trained = train_references(recipe, target.classes, pool, copies, scale, options, look)
+    scored = answers.log_probs is not None or answers.decision is not None
+    answering = Answering(target.classes, unit_of_residuals(answers, pool), scored)
+    trained = train_references(recipe, answering, pool, copies, options, look)
     references, options = trained.gathered, replace(options, error_share=trained.error_share)
     measured = measure(pool, answers, references, sorted(wanted), copies)
     if asks_again(target, wanted):
@@ -202,7 +203,7 @@ def audit_records(
         options,
         pool.population.size,
         pool_notes(references, trained.rate, options) + trained.notes,
-        provenance(options.seed, data, model, options.described, started),
+        provenance(options.seed, data, model, options.described, started, trained.recipe_digest),
     )
     return Outcome(
         report,

@@ -21,7 +21,7 @@ from joblib.externals.loky import ProcessPoolExecutor  # as the engine's own wor
 
 from unseen.errors import PlanError, TargetFailed
 from unseen.plan import Plan, read_plan
-from unseen.reference import Engine, ReferenceAnswers, ReferenceFailure, ReferenceTask
+from unseen.reference import Engine, ReferenceAnswers, ReferenceFailure, ReferenceTask, some_of
 from unseen.references.automatic import Automatic
 from unseen.references.processes import Processes
 from unseen.references.store import ReferenceStore
@@ -200,7 +200,7 @@ def task_of_plan(plan: Plan, home: Path, options: "Options", *, trust: bool) -> 
     from unseen.planned import materials
     from unseen.pool import assemble
     from unseen.queries import image_copies
-    from unseen.training import reference_task
+    from unseen.training import Answering, reference_task
 
     if plan.target is None or plan.data is None:
         raise PlanError("only a plan with [target] and [data] trains references; an audit of [answers] trains none.")
@@ -211,7 +211,7 @@ def task_of_plan(plan: Plan, home: Path, options: "Options", *, trust: bool) -> 
         raise PlanError("nothing says how to train models like this one: the plan needs a [recipe].")
     pool = assemble(members, non_members, population, target.classes, options.rule)
     scale = None if target.classes.size else unit_of_residuals(target.answer(pool.features), pool)
-    return reference_task(recipe, target.classes, pool, image_copies(options.image, pool), scale, options)[0]
+    return reference_task(recipe, Answering(target.classes, scale), pool, image_copies(options.image, pool), options)[0]
 
 
 def measure_cost(task: ReferenceTask, engine: Engine) -> Measured:
@@ -257,7 +257,7 @@ def _measured(
     began, taken, answers, failure = time.time(), [], None, ReferenceFailure("engine", "nothing")
     for batch in batches:
         wall, cpu = time.perf_counter(), _cpu_seconds()
-        outcomes = [outcome for _, outcome in engine.train(task, batch)]
+        outcomes = [outcome for _, outcome in engine.train(some_of(task, batch), range(len(batch)))]
         one = Batch(len(batch), time.perf_counter() - wall, _cpu_seconds() - cpu)
         for outcome in outcomes:
             if isinstance(outcome, ReferenceFailure):

@@ -77,7 +77,7 @@ def _imitated(target: Target, recipe: Recipe, pool: Pool, answers: Answers, opti
     soft = np.exp(answers.log_probs[: len(pool)]).astype(np.float32)
     seeds = draw_seeds(options.seed + STREAM, count)
     task = ReferenceTask(recipe, target.classes, pool.features, soft, pool.label_index, coins, seeds)
-    store = store_for(task, pool.unit_of, options, TAUGHT)
+    store = store_for(task, pool.unit_of, options, TAUGHT, recipe.fingerprint())
     taught = gather(task, options.engine, store, partial(options.progress, "imitations"))
     if taught.margin is None or taught.finished < FEWEST_IMITATIONS:
         return {}

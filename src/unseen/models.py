@@ -83,7 +83,7 @@ def as_engine(engine: str | Engine, workers: int | None = None, address: str | N
     if engine == "free":
         from unseen.references.free import Free  # each engine costs its start-up only to who asks for it
 
-        return Free()
+        return Free(workers)
     if engine == "stacked":
         if find_spec("torch") is None:
             raise MissingExtra('the engine "stacked"', "PyTorch", "torch")

@@ -29,7 +29,7 @@ def versions() -> dict[str, str]:
 
 
 def provenance(
-    seed: int, data_digest: str, model_digest: str, plan: Mapping[str, Any], started: datetime
+    seed: int, data_digest: str, model_digest: str, plan: Mapping[str, Any], started: datetime, recipe_digest: str = ""
 ) -> Provenance:
     """Return the provenance of an audit that ends now."""
     return Provenance(
@@ -40,4 +40,5 @@ def provenance(
         plan=dict(plan),
         started=started.isoformat(timespec="seconds"),
         seconds=round((datetime.now(UTC) - started).total_seconds(), 1),
+        recipe_digest=recipe_digest,
     )

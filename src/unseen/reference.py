@@ -1,7 +1,7 @@
 """Reference: a model trained like the target on other records; the task of training some; the engine that does it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from unseen.recipe import Recipe
@@ -14,7 +14,9 @@ class ReferenceTask:
 
     Reference k is trained by `recipe` on the rows of `features` and `labels` where `inclusion[k]`, from `seeds[k]`, and
     asked about all rows. A classifier's `classes` are the target's, and `label_index (records,)` the true ones' places
-    among them; of a regressor, `classes` is empty and `scale` the unit of residuals (see `signals.residual`).
+    among them; of a regressor, `classes` is empty and `scale` the unit of residuals (see `signals.residual`). `cuts`
+    are numbers of references, ascending, at which those before may be asked for alone. `scored` says that the target
+    gives probabilities or scores, and so must references.
     """
 
     recipe: Recipe = field(repr=False)
@@ -25,6 +27,14 @@ class ReferenceTask:
     inclusion: Bools = field(repr=False)
     seeds: Sequence[int]
     scale: float | None = None
+    cuts: tuple[int, ...] = ()
+    scored: bool = False
+
+
+def some_of(task: ReferenceTask, numbers: Sequence[int]) -> ReferenceTask:
+    """Return the task of these references alone, numbered from 0 in the order given."""
+    chosen = list(numbers)
+    return replace(task, inclusion=task.inclusion[chosen], seeds=[task.seeds[k] for k in chosen], cuts=())
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ class ReferenceAnswers:
 
 @dataclass(frozen=True)
 class ReferenceFailure:
-    """A reference that could not be had: the stage, and the type of the error (never its message)."""
+    """A reference that could not be had: the stage, and the type of the error; its message only where it is ours."""
 
     stage: str
     error: str

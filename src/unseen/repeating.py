@@ -1,5 +1,7 @@
 """The audit of a training procedure: targets on halves drawn by coins, each attacked with the others' answers."""
 
+import math
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import structs
+from scipy.stats import binom
 from scipy.stats import t as student
 
 from unseen.case import Case
@@ -28,10 +31,12 @@ from unseen.policy import Context, Limit, Policy
 from unseen.pool import by_content, label_indexes, label_tenths
 from unseen.procedure import AttackSpread, Procedure, Repeats, Spread
 from unseen.provenance import digest, provenance
+from unseen.recipe import Recipe
 from unseen.records import Records, as_records
 from unseen.reference import Engine, ReferenceTask
 from unseen.references.gather import Gathered, gather
 from unseen.references.inclusion import draw_inclusion, draw_seeds
+from unseen.references.signals_of import named
 from unseen.repeated import Repeated
 from unseen.report import (
     BROKEN,
@@ -50,11 +55,13 @@ from unseen.runs import claim
 from unseen.signal import Array, Bools, Ints, Signals
 from unseen.signals.residual import residual_scale
 from unseen.signals.saturation import finite_bounds
-from unseen.training import recipe_notes, store_for
+from unseen.target import Target
+from unseen.training import engine_for, recipe_notes, store_for
 from unseen.trial import Trial
 
 HALF = 0.5
 FEWEST_TARGETS = 2
+MOST_TRIED = 4  # models, before it is said that none can be trained
 
 
 @dataclass(frozen=True)
@@ -136,35 +143,53 @@ def repeat(records: Records, targets: int, options: Options) -> Repeated:
             f"targets must be at least {FEWEST_TARGETS}, and references at least targets - 1 (every other target is "
             f"one), got {targets} and {options.references}."
         )
-    models = options.references + 1
+    if options.adaptive or options.seconds < math.inf:
+        raise PlanError("adaptive and max_time are for the audit of one model: leave them out, or lower the counts.")
+    models, mark = options.references + 1, recipe.fingerprint()
     digests = row_digests(records.features, records.labels)
     coins_of, seeds = partial(draw_inclusion, options.seed, models), draw_seeds(options.seed, models)
     whole = _whole(records, digests, options.rule)
     coins = coins_of(whole.ids.size, HALF)
-    first = recipe.refit(*_rows(whole, coins[0]), seeds[0])  # says which classes there are, and that it trains at all
+    first = _first(recipe, whole, coins, seeds)  # says which classes there are, and that it trains at all
     whole = replace(whole, label_index=_index(whole.labels, first.classes))
     scale = None
     if not first.classes.size:
         value = first.answer(whole.features).value
         scale = residual_scale(whole.labels.astype(np.float64) - np.asarray(value))
     data = digest(whole.digests, whole.unit_of)
-    claim(options.folder, data, recipe.fingerprint(), options.seed)
+    claim(options.folder, data, mark, options.seed)
     inclusion = coins[:, whole.unit_of]
     task = ReferenceTask(
         recipe, first.classes, whole.features, whole.labels, whole.label_index, inclusion, seeds, scale
     )
-    gathered = gather(
-        task, options.engine, store_for(task, whole.unit_of, options, HALF), partial(options.progress, "models")
-    )
+    engine, said = engine_for(options.engine, "every target must be a model of its own")
+    store = store_for(task, whole.unit_of, replace(options, engine=engine), HALF, mark)
+    gathered = gather(task, engine, store, partial(options.progress, "models"))
     trained = [k for k in gathered.used if k < targets]
     if len(trained) < FEWEST_TARGETS or gathered.margin is None:
         raise TargetFailed(f"only {len(trained)} of {targets} targets could be trained: {gathered.failures}.")
     facts = _facts(gathered)
     judged = [_judge(whole, coins, gathered, k, facts, options) for k in trained]
     described = options.described | {"recipe": {"targets": targets}}
-    origin = provenance(options.seed, data, recipe.fingerprint(), described, started)
-    notes = recipe_notes(task, gathered)
+    origin = provenance(options.seed, data, mark, described, started, mark)
+    notes = [*said, *gathered.said, *recipe_notes(task, gathered, mark)]
     return _concluded(whole, judged, gathered, facts, notes, options, origin)
+
+
+def _first(recipe: Recipe, whole: _Whole, coins: Bools, seeds: Sequence[int]) -> Target:
+    """Return the first model that can be trained; raises `TargetFailed` where none of the first few can."""
+    failed: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as where the models are trained
+        for k in range(min(len(seeds), MOST_TRIED)):
+            try:
+                return recipe.refit(*_rows(whole, coins[k]), seeds[k])
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's training raises
+                failed.append(named("fit", error).error)
+    raise TargetFailed(
+        f"none of the first {len(failed)} models could be trained: {failed[0]}. Messages that may quote records are "
+        "withheld: call the recipe on half of them to see its own."
+    )
 
 
 def _whole(records: Records, digests: Ints, rule: str) -> _Whole:
@@ -320,11 +345,12 @@ def _refused(judged: Sequence[_Judged]) -> list[Refused]:
 def _self_null(judged: Sequence[_Judged]) -> GateResult:
     """Return one result for all targets: broken where more than one target's is, since a flaw of design shows in all.
 
-    A gate that holds is broken by chance once in 200; two of eight are, 7 times in 10,000.
+    A gate that holds is broken by chance once in 200; two of eight are, 7 times in 10,000. Of many targets it takes as
+    many as chance would break in at most one audit of 1,000.
     """
     counts = Counter(one.null.state for one in judged)
     ordered = sorted((one.null for one in judged), key=lambda null: null.state == BROKEN)
-    shown = ordered[-1] if counts[BROKEN] > 1 else ordered[0]
+    shown = ordered[-1] if counts[BROKEN] > binom.isf(1e-3, len(judged), 1 / 200) else ordered[0]
     words = f"{counts[HELD]} of {len(judged)} targets hold; {shown.finding}"
     return structs.replace(shown, finding=words)
 

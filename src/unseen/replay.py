@@ -42,9 +42,8 @@ def audit_report(
     start = home_of(plan, path) if home is None else Path(home).resolve()
     place = path.parent if folder is None else Path(folder)
     origin = report.provenance
-    options = replace(
-        plan_options(plan, start, place, progress), expected=Claim(origin.data_digest, origin.model_digest, origin.seed)
-    )
+    expected = Claim(origin.data_digest, origin.model_digest, origin.seed, origin.recipe_digest)
+    options = replace(plan_options(plan, start, place, progress), expected=expected)
     copy = path.parent / PLAN
     written = copy.read_bytes() if copy.is_file() else None
     outcome = run_plan(plan, start, options, trust=trust)

@@ -197,7 +197,10 @@ class TargetFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What it takes to run the audit again: seed, plan, versions, digests of data and model; and when it ran."""
+    """What it takes to run the audit again: seed, plan, versions, digests of data and model; and when it ran.
+
+    `recipe_digest` is of what the references were trained by, its code included; empty where there are none.
+    """
 
     seed: int
     versions: dict[str, str]
@@ -206,6 +209,7 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plan: dict[str, Any]
     started: str
     seconds: float
+    recipe_digest: str = ""
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

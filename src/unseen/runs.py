@@ -16,11 +16,15 @@ PLAN = "plan.toml"
 
 
 class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose run a folder holds: the digests of data and model, and the seed."""
+    """Whose run a folder holds: the digests of data and model, or of the recipe under audit, and the seed.
+
+    `recipe` is named only of a run that is to be repeated.
+    """
 
     data: str
     model: str
     seed: int
+    recipe: str = ""
 
 
 def claim(folder: Path | None, data: str, model: str, seed: int, expected: Claim | None = None) -> None:
@@ -38,7 +42,7 @@ def claim(folder: Path | None, data: str, model: str, seed: int, expected: Claim
     path = folder / CLAIM
     if path.exists():
         if _read(path) != wanted:
-            raise FolderError(f"{folder} holds another run (other data, model or seed); name another folder.")
+            raise FolderError(f"{folder} holds another run (other data, model, recipe or seed); name another folder.")
         return
     if folder.exists() and (not folder.is_dir() or any(map(_foreign, folder.iterdir()))):
         raise FolderError(f"{folder} exists and holds something that is not a run; name an empty or a new folder.")

@@ -121,6 +121,7 @@ def gather_until(
     look but the last, `settled(gathered, level)` gives the reason why no more are needed, at an error of `level`, or
     None.
     """
+    task = replace(task, cuts=given.at[:-1])
     timed, most, spent = Timed(engine, given.seconds, clock), given.at[-1], 0.0
     once = Once(timed, remember=len(given.at) > 1 and store.home is None)
     for look, (count, level) in enumerate(zip(given.at, spending(given.at, given.budget), strict=True), start=1):
@@ -147,10 +148,15 @@ class Once:
     Answers are kept in memory where it is to `remember` them, as where no store does.
     """
 
-    def __init__(self, engine: Engine, *, remember: bool = True) -> None:
+    def __init__(self, engine: "Timed", *, remember: bool = True) -> None:
         self.engine, self.remember = engine, remember
         self.known: dict[int, ReferenceAnswers | ReferenceFailure] = {}
         self.answered = set[int]()
+
+    @property
+    def said(self) -> Sequence[str]:
+        """What the engine says that a reader should know."""
+        return self.engine.said
 
     @property
     def trained(self) -> int:
@@ -175,25 +181,39 @@ class Timed:
     def __init__(self, engine: Engine, seconds: float, clock: Clock = time.monotonic) -> None:
         self.engine, self.left, self.clock = engine, seconds, clock
 
+    @property
+    def said(self) -> Sequence[str]:
+        """What the engine says that a reader should know, if it ever says anything."""
+        return list(getattr(self.engine, "said", ()))
+
     def train(self, task: ReferenceTask, wanted: Sequence[int]) -> Iterator[Outcome]:
         """Yield wanted references as they finish, until the time is spent and two references are there."""
         there, started = task.inclusion.shape[0] - len(wanted), self.clock()
         try:
-            yield from within(self.engine.train(task, wanted), self.left, self.clock, FEWEST - there)
+            yield from within(self.engine.train(task, wanted), self.left, self.clock, FEWEST - there, self._ready)
         finally:
             self.left -= self.clock() - started
 
+    def _ready(self) -> int:
+        return getattr(self.engine, "ready", 0)
+
 
 def within(
-    outcomes: Iterator[Outcome], seconds: float, clock: Clock = time.monotonic, least: int = FEWEST
+    outcomes: Iterator[Outcome],
+    seconds: float,
+    clock: Clock = time.monotonic,
+    least: int = FEWEST,
+    ready: Callable[[], int] = lambda: 0,
 ) -> Iterator[Outcome]:
     """Yield outcomes until `seconds` are spent and `least` of them are answers; then ask no more, and end the engine.
+
+    What is `ready`, trained already and not handed on, is taken all the same.
 
     It runs over by what was in the making when the time was spent: one reference or one stack of them, and the start
     of worker processes.
     """
     started, answers = clock(), 0
-    while clock() - started < seconds or answers < least:
+    while clock() - started < seconds or answers < least or ready() > 0:
         outcome = next(outcomes, None)
         if outcome is None:
             return

@@ -4,7 +4,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
+from scipy.stats import entropy
 
+from unseen.errors import ModelError
 from unseen.estimating import ERROR_BUDGET
 from unseen.options import Options
 from unseen.pool import Pool
@@ -25,15 +27,28 @@ from unseen.targets.estimator import EstimatorTarget
 from unseen.targets.regressor import RegressorTarget
 
 MOSTLY = 0.6  # of the pool in one reference, above which the attacker knows much of the training set
-REPEATS = 0.01  # of the spread of margins: engines that round otherwise differ by less
+REPEATS, MOST_DIFFERING = 0.01, 0.01  # share of records that move by such a share of the spread: rounding does less
+SEEDED = {"sklearn", "xgboost", "lightgbm", "catboost", "imblearn"}
 MOST_INCLUDED = 0.9  # of the pool in one reference, so that a record has references that never saw it
+
+
+@dataclass(frozen=True)
+class Answering:
+    """How the target answers, and so must references: its `classes`, none in a regression, which has a `scale` instead.
+
+    `scored` says that it gives probabilities or scores beside the label.
+    """
+
+    classes: Array = field(repr=False)
+    scale: float | None = None
+    scored: bool = False
 
 
 @dataclass(frozen=True)
 class Trained:
     """The references of an audit, the rate of their coins, what to know of them, how many were not needed.
 
-    `error_share` is the part of the error budget that is left.
+    `error_share` is the part of the error budget that is left, `recipe_digest` the recipe's before it trained anything.
     """
 
     gathered: Gathered
@@ -41,73 +56,106 @@ class Trained:
     notes: list[str] = field(default_factory=list)
     error_share: float = 1.0
     saved: int = 0
+    recipe_digest: str = ""
 
 
 def train_references(
-    recipe: Recipe | None,
-    classes: Array,
-    pool: Pool,
-    copies: Copies,
-    scale: float | None,
-    options: Options,
-    settled: Settled,
+    recipe: Recipe | None, answering: Answering, pool: Pool, copies: Copies, options: Options, settled: Settled
 ) -> Trained:
     """Return the references of this audit; there are none where nothing says how to train them.
 
-    With `options.adaptive`, `settled(gathered, level)` is asked at several counts whether they are enough.
+    With `options.adaptive`, `settled(gathered, level)` is asked at several counts whether they are enough. Raises
+    `ModelError` where the recipe is not the one of the run that this one repeats.
     """
     if options.references == 0 or recipe is None:
         return Trained(Gathered(None, None, np.zeros((0, len(pool)), dtype=bool), 0, 0, 0, {}), None)
-    task, rate = reference_task(recipe, classes, pool, copies, scale, options)
-    engine, said = engine_for(options.engine, pool)
-    store = store_for(task, pool.unit_of, replace(options, engine=engine), rate)
+    task, rate = reference_task(recipe, answering, pool, copies, options)
+    mark = recipe.fingerprint()
+    if options.expected is not None and options.expected.recipe not in {"", mark}:
+        raise ModelError(
+            "the recipe is not that of the report: its code, a file that it imports, its settings or the version of a "
+            "library have changed; restore them, or audit the plan anew."
+        )
+    engine, said = engine_for(options.engine, why_not_free(pool, copies))
+    store = store_for(task, pool.unit_of, replace(options, engine=engine), rate, mark)
     given = ration(options.references, adaptive=options.adaptive, seconds=options.seconds)
     told = partial(options.progress, "references")
     gathered, stopped = gather_until(task, engine, store, told, given, settled)
-    notes = [*stopped.notes(), *said, *getattr(engine, "said", ()), *recipe_notes(task, gathered)]
-    return Trained(gathered, rate, notes, stopped.level / ERROR_BUDGET, stopped.saved)
+    notes = [*stopped.notes(), *said, *gathered.said, *recipe_notes(task, gathered, mark)]
+    return Trained(gathered, rate, notes, stopped.level / ERROR_BUDGET, stopped.saved, mark)
 
 
 def reference_task(
-    recipe: Recipe, classes: Array, pool: Pool, copies: Copies, scale: float | None, options: Options
+    recipe: Recipe, answering: Answering, pool: Pool, copies: Copies, options: Options
 ) -> tuple[ReferenceTask, float]:
     """Return what an audit hands to its engine, and the rate of its coins: the share of the pool in each reference."""
     size = options.training_size or pool.copies["members"]
     rate = min(size / len(pool), MOST_INCLUDED)
     inclusion = draw_inclusion(options.seed, options.references, pool.units, rate)[:, pool.unit_of]
     seeds = draw_seeds(options.seed, options.references)
-    task = ReferenceTask(recipe, classes, pool.features, pool.labels, pool.label_index, inclusion, seeds, scale)
+    told = (answering.classes, pool.features, pool.labels, pool.label_index, inclusion, seeds, answering.scale)
+    task = ReferenceTask(recipe, *told, scored=answering.scored)
     return (copies.widened(task, copies.asked(pool)) if copies.queries else task), rate
 
 
-def engine_for(engine: Engine, pool: Pool) -> tuple[Engine, list[str]]:
-    """Return the engine that may train on this pool, and what to say where it is not the one asked for.
+def engine_for(engine: Engine, why_not: str | None) -> tuple[Engine, list[str]]:
+    """Return the engine that may train here, and what to say where it is not the one asked for.
 
-    What a fit would have said without one record is not what it would have said without a person's several.
+    `why_not`, where it is not None, says in a clause why references cannot be had of one fit.
     """
-    if not getattr(engine, "records_only", False) or pool.units == len(pool):
+    if why_not is None or not getattr(engine, "records_only", False):
         return engine, []
-    several = f"{len(pool)} records are of {pool.units} units, and free references know of single records only"
-    return Processes(getattr(engine, "workers", None)), [f"references were trained, not had for nothing: {several}."]
+    return Processes(getattr(engine, "workers", None)), [f"references were trained, not had for nothing: {why_not}."]
 
 
-def store_for(task: ReferenceTask, unit_of: Ints, options: Options, rate: float) -> ReferenceStore:
+def why_not_free(pool: Pool, copies: Copies) -> str | None:
+    """Name what one fit cannot tell: its answers without a person's several records, or about a record's copies."""
+    if pool.units != len(pool):
+        return f"{len(pool)} records are of {pool.units} units, and free references know of single records only"
+    return (
+        "changed copies of records are asked about, and free references know of records only"
+        if copies.queries
+        else None
+    )
+
+
+def store_for(task: ReferenceTask, unit_of: Ints, options: Options, rate: float, fingerprint: str) -> ReferenceStore:
     """Return where the references of `task` are kept: under a key of all that they depend on."""
-    key = task_key(task, unit_of, options.seed, rate, options.engine)
+    key = task_key(task, unit_of, options.seed, rate, options.engine, fingerprint)
     return ReferenceStore(options.cache or options.folder, key)
 
 
-def recipe_notes(task: ReferenceTask, gathered: Gathered) -> list[str]:
-    """Return what a reader should know of a user's own recipe: that it does not repeat itself, or learns nothing.
+def recipe_notes(task: ReferenceTask, gathered: Gathered, fingerprint: str) -> list[str]:
+    """Return what a reader should know of a recipe: that it does not repeat itself, changes itself, or learns nothing.
 
-    The first reference is trained once more from its own seed. A scikit-learn estimator is not asked: its seeds are
-    set.
+    The first reference is trained once more from its own seed. Estimators of libraries whose seeds are set are not
+    asked. `fingerprint` is the recipe's before anything was trained.
     """
-    if (
-        isinstance(task.recipe, EstimatorRecipe | EstimatorTarget | RegressorTarget)
-        or gathered.margin is None
-        or not gathered.used
-    ):
+    writes = "the recipe writes to something that its code names, a global say: its references will not be found again."
+    changed = [writes] if task.recipe.fingerprint() != fingerprint else []
+    return [*changed, *_of_repeating(task, gathered), *_of_learning(task, gathered)]
+
+
+def _of_learning(task: ReferenceTask, gathered: Gathered) -> list[str]:
+    """Say it where a reference tells its own training records' classes no better than their frequencies do."""
+    if task.scale is not None or gathered.margin is None or not gathered.member[0].any():
+        return []
+    own = gathered.member[0]
+    shares = np.bincount(task.label_index[own]) / own.sum()
+    if gathered.loss is None:
+        found, without = 1 - float((gathered.margin[0][own] > 0).mean()), 1 - float(shares.max())
+    else:
+        found, without = float(gathered.loss[0][own].mean()), float(entropy(shares))
+    if without - found > 1e-5 * without:  # less is rounding
+        return []
+    what = "error" if gathered.loss is None else "loss"
+    numbers = f"{what} {found:.3f}, where the classes' frequencies alone have {without:.3f}"
+    return [f"a reference has learned nothing or little of its own training records: {numbers}."]
+
+
+def _of_repeating(task: ReferenceTask, gathered: Gathered) -> list[str]:
+    """Train the first reference once more from its own seed, and say it where the two answer differently."""
+    if _is_seeded(task.recipe) or gathered.margin is None:
         return []
     k = gathered.used[0]
     _, again = train_one(task, k, task.inclusion[k], task.seeds[k])
@@ -115,13 +163,19 @@ def recipe_notes(task: ReferenceTask, gathered: Gathered) -> list[str]:
         return ["the recipe failed when it was run once more with the seed of a reference that it had trained."]
     low, high = finite_bounds(gathered.margin, again.margin)
     before, after = (np.clip(one, low, high) for one in (gathered.margin[0], again.margin))
-    off, spread = float(np.median(np.abs(before - after))), float(np.std(before))
-    if task.scale is None and all(np.ptp(before[task.label_index == one]) == 0 for one in np.unique(task.label_index)):
-        return ["the recipe's model gives every record the same answer: it has learned nothing."]
-    if off > REPEATS * spread:
-        differ = f"two trainings differ by {off / spread:.1%} of the spread of margins"
+    differing = float((np.abs(before - after) > REPEATS * np.std(before)).mean())
+    if differing > MOST_DIFFERING:
+        differ = f"two trainings differ on {differing:.1%} of the records"
         return [f"the recipe is not deterministic under its own seed ({differ}): a run cannot be repeated exactly."]
     return []
+
+
+def _is_seeded(recipe: Recipe) -> bool:
+    """Say whether a recipe is an estimator, with all its parts, of a library that repeats itself under a seed."""
+    if not isinstance(recipe, EstimatorRecipe | EstimatorTarget | RegressorTarget):
+        return False
+    parts = [recipe.model, *(part for _, part in sorted(recipe.model.get_params().items()) if hasattr(part, "fit"))]
+    return all(type(part).__module__.partition(".")[0] in SEEDED for part in parts)
 
 
 def reference_facts(trained: Trained, *, identical: bool = False) -> ReferenceFacts:

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import joblib
 import numpy as np
@@ -271,3 +273,32 @@ def test_a_plan_or_a_report_is_named_and_not_both(arguments):
     result = CliRunner().invoke(app, ["audit", *arguments])
     assert result.exit_code == 2
     assert "Traceback" not in result.output
+
+
+RECIPE = """
+from sklearn.tree import DecisionTreeClassifier
+
+
+def train(features, labels, seed):
+    return DecisionTreeClassifier(max_depth=3, random_state=seed).fit(features, labels)
+"""
+
+
+def test_a_recipe_that_was_changed_since_is_not_that_of_the_report(home):
+    (home.path / "my_recipe.py").write_text(RECIPE)
+    home.edit("[references]", '[recipe]\nuse = "my_recipe:train"\ntrust = true\n\n[references]')
+    script = "from unseen.cli.main import app; app()"
+
+    def run(*words):
+        return subprocess.run(
+            [sys.executable, "-c", script, "audit", *words], cwd=home.path, capture_output=True, text=True, check=False
+        )
+
+    first = run("plan.toml")
+    assert first.returncode in {0, 1, 3}, first.stderr
+    report = str(home.run / "report.json")
+    assert run("--from", report, "--trust").returncode == first.returncode
+    (home.path / "my_recipe.py").write_text(RECIPE.replace("max_depth=3, ", ""))
+    second = run("--from", report, "--trust")
+    assert second.returncode == 2
+    assert "the recipe is not that of the report" in second.stderr

@@ -120,6 +120,14 @@ def halted(log, node=None):
     return None
 
 
+def caught(log, seconds=10.0):
+    """A process stopped in the midst of a training, as soon as there is one."""
+    give_up = time.monotonic() + seconds
+    while (pid := halted(log)) is None and time.monotonic() < give_up:
+        time.sleep(0.01)
+    return pid
+
+
 @pytest.fixture(scope="module")
 def nodes():
     """A cluster of two nodes on this machine, the second with a GPU by name; a test adds and loses others."""
@@ -207,9 +215,9 @@ def test_a_worker_killed_in_mid_run_changes_no_reference_and_takes_no_finished_o
     found, before = {}, None
     for k, answers in Cluster(stack=4).train(work, range(8)):
         found[k] = answers
-        if before is None and len(found) >= 2 and (pid := halted(log)):
+        if before is None and len(found) >= 2:
             before = sorted(found)
-            os.kill(pid, signal.SIGKILL)
+            os.kill(caught(log), signal.SIGKILL)
     begun = trainings(log, work)
     assert [begun[k] for k in before] == [1] * len(before)
     assert 8 < sum(begun) <= 8 + 2

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,12 +10,15 @@ import pandas as pd
 import polars as pl
 import pytest
 from scipy import sparse
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from unseen.recipes.function import FunctionRecipe
 from unseen.reference import ReferenceTask
 from unseen.references import key as keys
+from unseen.references.free import Free
 from unseen.references.key import array_digest, data_digest, libraries, reference_key, task_key
 from unseen.targets.estimator import EstimatorTarget
 
@@ -24,6 +28,7 @@ GIVEN = {
     "recipe": "r",
     "seed": 3,
     "inclusion_rate": 0.25,
+    "coins": "k",
     "scale": None,
     "precision": "float32",
     "libraries": {"numpy": "2.0", "scipy": "1.14"},
@@ -34,6 +39,7 @@ OTHERS = {
     "recipe": ["s", "c"],
     "seed": [4, 30],
     "inclusion_rate": [0.5, np.nextafter(0.25, 1)],
+    "coins": ["l", "c"],
     "scale": [0.0, 1.0],
     "precision": ["bfloat16", "float64"],
     "libraries": [
@@ -190,7 +196,8 @@ def task(recipe=None, **other):
 
 
 def key(given=None, units=UNITS, seed=0, rate=0.5, engine=None):
-    return task_key(given or task(), units, seed, rate, engine)
+    given = given or task()
+    return task_key(given, units, seed, rate, engine, given.recipe.fingerprint())
 
 
 def test_a_tasks_key_depends_on_each_part_of_it():
@@ -201,6 +208,7 @@ def test_a_tasks_key_depends_on_each_part_of_it():
         "labels": task(labels=1 - LABELS),
         "order of classes": task(classes=np.array([1, 0])),
         "scale": task(scale=2.0),
+        "coins": task(inclusion=np.eye(2, 8, dtype=bool)),
     }
     digests = [key(), *(key(one) for one in other.values()), key(seed=1), key(rate=0.25), key(units=UNITS // 2)]
     digests.append(key(engine=SimpleNamespace(precision="bfloat16")))
@@ -209,6 +217,19 @@ def test_a_tasks_key_depends_on_each_part_of_it():
 
 def test_a_tasks_key_knows_nothing_of_how_many_references_there_are():
     assert key(task(inclusion=np.ones((9, 8), dtype=bool), seeds=list(range(9)))) == key()
+
+
+def test_free_references_are_others_than_retrained_ones_and_of_trees_others_for_another_number():
+    forest = task(EstimatorTarget(RandomForestClassifier(2, random_state=0).fit(TABLE, LABELS)))
+    more = replace(forest, inclusion=np.ones((9, 8), dtype=bool), seeds=list(range(9)))
+    assert len({key(forest, engine=Free()), key(forest), key(more, engine=Free())}) == 3
+    neighbours = task(EstimatorTarget(KNeighborsClassifier(1).fit(TABLE, LABELS)))
+    assert key(neighbours, engine=Free()) != key(neighbours)
+    assert key(engine=Free()) == key()  # a single tree is not had for nothing: it is trained, as elsewhere
+
+
+def test_stacks_in_the_recipes_own_precision_are_those_of_every_engine():
+    assert key(engine=SimpleNamespace(precision=None)) == key()
 
 
 def test_a_model_that_was_fitted_on_other_records_has_the_same_recipe():

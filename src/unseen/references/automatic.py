@@ -1,6 +1,7 @@
 """The engine that chooses: stacks where the recipe can be stacked, parallel processes elsewhere."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from unseen.reference import ReferenceAnswers, ReferenceFailure, ReferenceTask
 from unseen.references.processes import Processes
@@ -15,6 +16,12 @@ class Automatic:
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers
         self.said: list[str] = []
+        self._stacked: Any = None
+
+    @property
+    def ready(self) -> int:
+        """How many references are trained and not yet handed on."""
+        return 0 if self._stacked is None else self._stacked.ready
 
     def train(
         self, task: ReferenceTask, wanted: Sequence[int]
@@ -23,8 +30,10 @@ class Automatic:
         if hasattr(task.recipe, "stackable"):
             from unseen.references.stacked import Stacked  # PyTorch is there: the recipe came out of it
 
-            engine = Stacked(workers=self.workers)
-            yield from engine.train(task, wanted)
-            self.said = engine.said
+            self._stacked = Stacked(workers=self.workers)
+            for outcome in self._stacked.train(task, wanted):
+                self.said = self._stacked.said
+                yield outcome
+            self.said = self._stacked.said
         else:
             yield from Processes(self.workers).train(task, wanted)

@@ -31,7 +31,7 @@ import numpy as np
 
 from unseen.errors import FolderError, MissingExtra, ModelError, PlanError
 from unseen.provenance import versions
-from unseen.reference import ReferenceAnswers, ReferenceFailure, ReferenceTask
+from unseen.reference import ReferenceAnswers, ReferenceFailure, ReferenceTask, some_of
 from unseen.references.automatic import Automatic
 from unseen.references.processes import Outcome
 
@@ -212,7 +212,7 @@ def train_stack(packed: Any, numbers: Sequence[int], libraries: Mapping[str, str
     if (torch := sys.modules.get("torch")) is not None:  # the recipe's, if it has one
         torch.set_num_threads(1)
     known = _libraries(task) == libraries
-    outcomes = Automatic(workers=1).train(task, numbers) if known else _failed(numbers, "has other libraries")
+    outcomes = _alone(task, numbers) if known else _failed(numbers, "has other libraries")
     for outcome in outcomes:  # noqa: UP028 - Ray sends into the generator, which a list's iterator cannot take
         yield outcome
 
@@ -230,6 +230,12 @@ def _stacks(wanted: Sequence[int], most: int, places: int) -> list[Stack]:
 
 def _failed(numbers: Sequence[int], error: str) -> list[Outcome]:
     return [(k, ReferenceFailure("worker process", error)) for k in numbers]
+
+
+def _alone(task: ReferenceTask, numbers: Sequence[int]) -> Iterator[Outcome]:
+    """Yield these references, trained in this process as one stack where they can be stacked."""
+    for place, result in Automatic(workers=1).train(some_of(task, numbers), range(len(numbers))):
+        yield numbers[place], result
 
 
 def _libraries(task: ReferenceTask) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ class Gathered:
 
     Arrays that are too large for memory (see `references.spool`) are read-only and mapped from files in `folder`, or
     where temporary files go; the files have no names and end with the arrays. `damaged_files` were trained again.
+    `said` is what a reader should know of how the engine came to them, in this run or before it was interrupted.
     """
 
     margin: Floats | None = field(repr=False)
@@ -33,6 +34,7 @@ class Gathered:
     used: tuple[int, ...] = ()
     damaged_files: tuple[str, ...] = ()
     folder: Path | None = None
+    said: tuple[str, ...] = ()
 
     @property
     def finished(self) -> int:
@@ -53,6 +55,7 @@ def gather(task: ReferenceTask, engine: Engine, store: ReferenceStore, progress:
     reused = len(arrays.used)
     wanted = [k for k in range(asked) if k not in arrays.used]
     failures: Counter[str] = Counter()
+    said: Sequence[str] = ()
     progress(reused, asked)
     if wanted:
         store.prepare(len(wanted), records)
@@ -60,6 +63,7 @@ def gather(task: ReferenceTask, engine: Engine, store: ReferenceStore, progress:
         if isinstance(result, ReferenceFailure):
             failures[f"{result.stage}: {result.error}"] += 1
         else:
+            store.note(said := getattr(engine, "said", ()))
             store.save(k, result)
             arrays.put(k, result)
         progress(reused + done, asked)
@@ -74,6 +78,7 @@ def gather(task: ReferenceTask, engine: Engine, store: ReferenceStore, progress:
         used=tuple(sorted(arrays.used)),
         damaged_files=tuple(store.damaged_files),
         folder=store.home,
+        said=tuple(sorted({*store.notes, *said, *getattr(engine, "said", ())})),
     )
 
 

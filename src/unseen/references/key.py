@@ -15,7 +15,7 @@ from unseen.provenance import versions
 from unseen.reference import ReferenceTask
 from unseen.signal import Array, Ints
 
-LAYOUT = 2  # of the key and of the files under it; another one shares nothing with this
+LAYOUT = 3  # of the key and of the files under it; another one shares nothing with this
 OPTIONAL = ("torch", "xgboost", "lightgbm", "catboost", "pandas")  # count where a program has loaded them
 OWN_PRECISION = "the recipe's own"  # of an engine that trains by `refit` alone
 ROWS = 4096  # of a table, digested at a time
@@ -28,17 +28,20 @@ def reference_key(  # noqa: PLR0913 - each of them makes another key
     recipe: str,
     seed: int,
     inclusion_rate: float,
+    coins: str,
     scale: float | None,
     precision: str,
     libraries: Mapping[str, str],
 ) -> str:
     """Return a digest of its arguments, 32 hexadecimal digits: two runs with the same key have the same references.
 
-    `data` is `data_digest` of the pool, `classes` an `array_digest`, `recipe` the recipe's fingerprint, `scale` the
-    unit of residuals in a regression, `precision` the engine's, `libraries` their versions. How many references there
-    are is not part of it, nor which engine trains them, nor anything of who is a member.
+    `data` is `data_digest` of the pool, `classes` an `array_digest`, `recipe` the recipe's fingerprint, `coins` a
+    digest of the first reference's, `scale` the unit of residuals in a regression, `precision` what the engine
+    calculates in, or what else its answers depend on, `libraries` their versions. How many references there are is not
+    part of it, nor which of the engines that retrain, nor anything of who is a member.
 
-    >>> given = dict(data="a", classes="b", recipe="c", seed=0, inclusion_rate=0.5, scale=None, precision="d")
+    >>> given = dict(data="a", classes="b", recipe="c", seed=0, inclusion_rate=0.5, coins="e", scale=None)
+    >>> given = given | dict(precision="d")
     >>> reference_key(**given, libraries={}) == reference_key(**given | {"seed": 1}, libraries={})
     False
     """
@@ -49,6 +52,7 @@ def reference_key(  # noqa: PLR0913 - each of them makes another key
         "recipe": recipe,
         "seed": int(seed),
         "inclusion_rate": float(inclusion_rate),
+        "coins": coins,
         "scale": None if scale is None else float(scale),
         "precision": precision,
         "libraries": dict(libraries),
@@ -56,16 +60,25 @@ def reference_key(  # noqa: PLR0913 - each of them makes another key
     return blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def task_key(task: ReferenceTask, unit_of: Ints, seed: int, inclusion_rate: float, engine: object) -> str:
-    """Return the key of the references of `task`, whose coins were drawn for the units of `unit_of (records,)`."""
+def task_key(
+    task: ReferenceTask, unit_of: Ints, seed: int, inclusion_rate: float, engine: object, fingerprint: str
+) -> str:
+    """Return the key of the references of `task`, whose coins were drawn for the units of `unit_of (records,)`.
+
+    `fingerprint` is the recipe's, taken before anything was trained: a recipe may write to a global that it names. An
+    engine may have a `precision`, or `precision_of(task)` where it depends on what is trained.
+    """
+    of_task: Any = getattr(engine, "precision_of", None)
+    precision = getattr(engine, "precision", None) if of_task is None else of_task(task)
     return reference_key(
         data=data_digest(task.features, task.labels, unit_of),
         classes=array_digest(task.classes),
-        recipe=task.recipe.fingerprint(),
+        recipe=fingerprint,
         seed=seed,
         inclusion_rate=inclusion_rate,
+        coins=array_digest(task.inclusion[:1]),
         scale=task.scale,
-        precision=str(getattr(engine, "precision", OWN_PRECISION)),
+        precision=OWN_PRECISION if precision is None else str(precision),
         libraries=libraries(),
     )
 

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from unseen.features.rows import take_rows
 from unseen.reference import ReferenceAnswers, ReferenceFailure, ReferenceTask
-from unseen.references.signals_of import signals_of
+from unseen.references.signals_of import named, signals_of
 from unseen.signal import Bools
 
 START_UP_SECONDS = 4.0  # of worker processes that import the libraries anew
@@ -96,4 +96,4 @@ def train_one(task: ReferenceTask, k: int, included: Bools, seed: int) -> Outcom
             stage = "signals"
             return k, signals_of(answers, reference.classes, task)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's estimator raises is a named failure
-            return k, ReferenceFailure(stage, type(error).__name__)
+            return k, named(stage, error)

@@ -3,9 +3,11 @@
 import io
 import zipfile
 import zlib
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from unseen.disk import check_writable, sweep, write_whole
@@ -13,6 +15,7 @@ from unseen.reference import ReferenceAnswers
 from unseen.signal import Array
 
 DIGEST_BYTES = 32
+NOTES = "notes.json"
 ARRAYS = {"margin": np.float32, "loss": np.float32, "member": np.bool_}
 HEADER_BYTES = 1024  # more than NumPy and ZIP write around one array; a larger file is none of ours
 UNREADABLE = (OSError, ValueError, EOFError, KeyError, NotImplementedError, MemoryError, zipfile.BadZipFile, zlib.error)
@@ -70,6 +73,22 @@ class ReferenceStore:
         np.savez(buffer, allow_pickle=False, **arrays)
         payload = buffer.getvalue()
         write_whole(self._path(k), blake2b(payload, digest_size=DIGEST_BYTES).digest() + payload)
+
+    def note(self, notes: Sequence[str]) -> None:
+        """Keep what an engine said beside what it said before: a run that continues says it too."""
+        known = self.notes
+        if self.folder is not None and (new := [note for note in notes if note not in known]):
+            write_whole(self.folder / NOTES, msgspec.json.encode(sorted([*known, *new])))
+
+    @property
+    def notes(self) -> list[str]:
+        """What engines said of the references that are kept here; nothing where it cannot be read."""
+        if self.folder is None:
+            return []
+        try:
+            return msgspec.json.decode((self.folder / NOTES).read_bytes(), type=list[str])
+        except (OSError, msgspec.DecodeError):
+            return []
 
     def _path(self, k: int) -> Path:
         if self.folder is None:

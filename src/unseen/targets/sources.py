@@ -8,7 +8,15 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any
 
 import joblib
@@ -89,8 +97,10 @@ def _of_class(kind: type, seen: Seen) -> Iterator[str]:
     if kind.__module__ != "builtins":
         file = getattr(sys.modules.get(kind.__module__), "__file__", None)
         if not _is_installed(_file(file)):
-            functions = [getattr(part, "__func__", part) for _, part in sorted(vars(kind).items())]
-            yield from _of_each([one for one in functions if isinstance(one, FunctionType)], seen)
+            for name, part in sorted(vars(kind).items()):
+                if name not in OF_EVERY_CLASS and not isinstance(part, OF_LAYOUT):
+                    yield name
+                    yield from _parts(part, seen)
         yield from _of_each(kind.__bases__, seen)
         yield from _of_place(kind.__module__, file, seen)
 
@@ -107,13 +117,31 @@ def _of_method(value: MethodType, seen: Seen) -> Iterator[str]:
     yield from _of_each([value.__func__, value.__self__], seen)
 
 
-def _of_builtin(value: BuiltinFunctionType, _seen: Seen) -> Iterator[str]:
+def _of_builtin(value: BuiltinFunctionType, seen: Seen) -> Iterator[str]:
     yield f"{value.__module__}.{value.__qualname__}"
+    if not isinstance(value.__self__, ModuleType):
+        yield from _parts(value.__self__, seen)
+
+
+def _of_property(value: property, seen: Seen) -> Iterator[str]:
+    yield from _of_each([value.fget, value.fset, value.fdel], seen)
+
+
+def _of_wrapper(value: "staticmethod[Any, Any] | classmethod[Any, Any, Any]", seen: Seen) -> Iterator[str]:
+    yield from _parts(value.__func__, seen)
+
+
+def _of_cached(value: "functools.cached_property[Any]", seen: Seen) -> Iterator[str]:
+    yield from _parts(value.func, seen)
 
 
 def _of_object(value: Any, seen: Seen) -> Iterator[str]:
     yield from _parts(type(value), seen)
     inside = getattr(value, "__dict__", None)
+    if (wrapped := getattr(value, "__wrapped__", None)) is not None:
+        yield from _parts(wrapped, seen)  # of a cache, a decorator
+    if isinstance(inside, dict) and not _is_own(type(value)):  # what is pickled by name hides its code
+        yield from _of_each([part for part in inside.values() if isinstance(part, FunctionType | type)], seen)
     if hasattr(value, "detach") and hasattr(value, "numpy"):  # a tensor, whose pickle is another each time
         yield str(joblib.hash(value.detach().cpu().numpy()))
     elif isinstance(inside, dict) and _is_own(type(value)):
@@ -122,7 +150,10 @@ def _of_object(value: Any, seen: Seen) -> Iterator[str]:
         try:
             yield str(joblib.hash(value))
         except Exception:  # noqa: BLE001 - whatever an object raises when it is pickled
-            yield from _parts(inside, seen) if isinstance(inside, dict) else [repr(value)]
+            if isinstance(
+                inside, dict
+            ):  # of a lock and its like, the type alone: its `repr` is another in each process
+                yield from _parts(inside, seen)
 
 
 def _is_own(kind: type) -> bool:
@@ -130,6 +161,17 @@ def _is_own(kind: type) -> bool:
     tensors = any(base.__module__.partition(".")[0] == "torch" for base in kind.__mro__)
     return tensors or not _is_installed(_file(getattr(sys.modules.get(kind.__module__), "__file__", None)))
 
+
+OF_EVERY_CLASS = {
+    "__module__",
+    "__qualname__",
+    "__doc__",
+    "__dict__",
+    "__weakref__",
+    "__firstlineno__",
+    "__annotations__",
+}
+OF_LAYOUT = (GetSetDescriptorType, MemberDescriptorType)
 
 KINDS: tuple[tuple[type, Any], ...] = (
     (CodeType, _of_code),
@@ -139,6 +181,10 @@ KINDS: tuple[tuple[type, Any], ...] = (
     (ModuleType, _of_module),
     (type, _of_class),
     (BuiltinFunctionType, _of_builtin),
+    (property, _of_property),
+    (staticmethod, _of_wrapper),
+    (classmethod, _of_wrapper),
+    (functools.cached_property, _of_cached),
 )
 
 

@@ -13,7 +13,7 @@ from unseen.references.free import bagged, discriminant, logistic, neighbours, r
 from unseen.references.free.pair import Fit, Pair
 from unseen.references.free.pipeline import Steps, learned_from_labels, table_of, taken_apart
 from unseen.references.processes import Outcome, Processes
-from unseen.references.signals_of import signals_of
+from unseen.references.signals_of import named, signals_of
 
 FAMILIES = (bagged, ridge, discriminant, neighbours, logistic)
 KNOWN = "bagged ensembles, ridge, linear discriminants, nearest neighbours and logistic regression"
@@ -53,6 +53,17 @@ class Free:
         self.workers = workers
         self.said: list[str] = []
 
+    def precision_of(self, task: ReferenceTask) -> str | None:
+        """Return what answers depend on besides the recipe: that they are free, and of trees, how many are asked for.
+
+        None where they are retrained, and the same as of other engines.
+        """
+        if why_not(task.recipe) is not None:
+            return None
+        recipe: Any = task.recipe
+        bags = type(taken_apart(recipe.model)[1]) in bagged.KINDS
+        return f"free, {len(task.seeds)} references" if bags else "free"
+
     def train(self, task: ReferenceTask, wanted: Sequence[int]) -> Iterator[Outcome]:
         """Yield each wanted reference."""
         self.said = []
@@ -80,7 +91,7 @@ class Free:
             else:
                 yield from ((k, pair[k % 2]) for k in asked)
         if alone:
-            self.said.append(f"{len(alone)} of {len(wanted)} references were trained: only another fit could tell.")
+            self.said.append("some references were trained, not had for nothing: only another fit could tell.")
             yield from Processes(self.workers).train(task, alone)
 
 
@@ -109,6 +120,6 @@ def _pair(
             stage = "signals"
             inside, outside = (signals_of(one, task.classes, task) for one in (pair.inside, pair.outside))
         except Exception as error:  # noqa: BLE001 - whatever an estimator or a step raises is a named failure
-            return ReferenceFailure(stage, type(error).__name__)
+            return named(stage, error)
     everyone = np.ones(included.size, dtype=bool)
     return replace(inside, member=everyone), replace(outside, member=~everyone)

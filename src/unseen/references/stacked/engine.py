@@ -1,5 +1,6 @@
 """The stacked engine: which references go into which stack, and which process trains it."""
 
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -31,7 +32,11 @@ class Stacked:
     `workers` processes of one thread, one a core by default, share the stacks; on an accelerator, this one trains them
     (written for any device, tested on CPUs).
     `precision` is the recipe's unless named; `bfloat16` is tried against float32 first. What cannot be stacked is
-    trained by `Processes`; `said` holds what a reader should know of the last `train`.
+    trained by `Processes`; `said` holds what a reader should know of the last `train`, and `ready` is how many
+    references are trained and not yet handed on.
+
+    Models of one stack round alike, and others may not, batch norm least of all. So stacks are cut from all references
+    of the task, at its `cuts`, whichever of them are wanted, and trained whole: an interrupted run ends with the same.
     """
 
     def __init__(self, stack: int | None = None, workers: int | None = None, precision: str | None = None) -> None:
@@ -42,50 +47,67 @@ class Stacked:
         self.stack, self.precision = stack, precision
         self.workers = workers or joblib.cpu_count()
         self.said: list[str] = []
+        self.ready = 0
 
     def train(self, task: ReferenceTask, wanted: Sequence[int]) -> Iterator[Outcome]:
         """Yield each wanted reference as its stack finishes."""
-        self.said = []
-        stackable, alone = self._parted(task, wanted)
-        if stackable:
-            yield from self._in_stacks(task, stackable)
-        if alone:
+        self.said, self.ready = [], 0
+        stackable = self._stackable(task)
+        if any(k in stackable for k in wanted):
+            for outcomes in self._in_stacks(task, stackable, set(wanted)):
+                self.ready = len(outcomes)
+                for outcome in outcomes:
+                    self.ready -= 1
+                    yield outcome
+        if alone := [k for k in wanted if k not in stackable]:
             yield from Processes(self.workers).train(task, alone)
 
-    def _parted(self, task: ReferenceTask, wanted: Sequence[int]) -> tuple[list[int], list[int]]:
-        """Return which references can be stacked and which cannot, and say why."""
+    def _stackable(self, task: ReferenceTask) -> set[int]:
+        """Return which of all references can be stacked, and say why others cannot."""
         recipe: Any = task.recipe
+        everyone = set(range(len(task.seeds)))
         if (reason := why_not(recipe) or misfit(recipe, task)) is not None:
             self.said.append(f"references were trained one by one, not in stacks: {reason}.")
-            return [], list(wanted)
+            return set()
         if not any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in recipe.build(0).modules()):  # noqa: SLF001
-            return list(wanted), []
-        small = {k for k in wanted if task.inclusion[k].sum() < recipe.batch_size}
+            return everyone
+        small = {k for k in everyone if task.inclusion[k].sum() < recipe.batch_size}
         if small:
             self.said.append(
-                f"{len(small)} of {len(wanted)} references were trained one by one, not in stacks: batch norm with "
-                f"fewer records than a batch of {recipe.batch_size}."
+                f"references of fewer records than a batch of {recipe.batch_size} were trained one by one, not in "
+                "stacks: the network has batch norm."
             )
-        return [k for k in wanted if k not in small], [k for k in wanted if k in small]
+        return everyone - small
 
-    def _in_stacks(self, task: ReferenceTask, wanted: Sequence[int]) -> Iterator[Outcome]:
-        jobs = sorted(((k, task.inclusion[k], task.seeds[k]) for k in wanted), key=lambda job: -int(job[1].sum()))
+    def _in_stacks(self, task: ReferenceTask, stackable: set[int], wanted: set[int]) -> Iterator[list[Outcome]]:
+        """Yield what came of each stack that holds a wanted reference."""
+        blocks = [self._jobs(task, block & stackable) for block in _blocks(task)]
         plain = replace(task, features=as_tensor(task.features).numpy(), inclusion=task.inclusion[:0], seeds=())
-        data = replace(plain, recipe=self._recipe(plain, jobs))
-        stacks = self._stacks(data.recipe, data.features, jobs)
+        data = replace(plain, recipe=self._recipe(plain, next(jobs for jobs in blocks if jobs)))
+        cut = [stack for jobs in blocks if jobs for stack in self._stacks(data.recipe, data.features, jobs)]
+        stacks = [stack for stack in cut if wanted & {k for k, _, _ in stack}]
+        for outcomes in self._of_stacks(data, stacks):
+            yield [outcome for outcome in outcomes if outcome[0] in wanted]
+
+    def _jobs(self, task: ReferenceTask, numbers: set[int]) -> list[Job]:
+        """Return the jobs of references, those with most records first."""
+        jobs = [(k, task.inclusion[k], task.seeds[k]) for k in sorted(numbers)]
+        return sorted(jobs, key=lambda job: -int(job[1].sum()))
+
+    def _of_stacks(self, data: ReferenceTask, stacks: list[Stack]) -> Iterator[list[Outcome]]:
         if self._workers(data, stacks) == 1:
             for stack in stacks:
-                yield from self._noted(trained(data, stack))
+                yield self._noted(trained(data, stack))
             return
         for workers in (self.workers, 2):
             lost = {stack[0][0]: stack for stack in stacks}
             for results in _in_processes(data, stacks, workers):
                 lost.pop(results[-1], None)
-                yield from self._noted(results[:2])
+                yield self._noted(results[:2])
             stacks = list(lost.values())  # a worker process died: once more, in new ones
             if not stacks:
                 return
-        yield from ((k, ReferenceFailure("worker process", "died")) for stack in stacks for k, _, _ in stack)
+        yield [(k, ReferenceFailure("worker process", "died")) for stack in stacks for k, _, _ in stack]
 
     def _noted(self, results: tuple[list[Outcome], list[str]]) -> list[Outcome]:
         self.said += [note for note in results[1] if note not in self.said]
@@ -123,6 +145,13 @@ class Stacked:
         except Exception:  # noqa: BLE001 - whatever a user's module raises: it is named when its turn comes
             return self.workers
         return self.workers if seconds * (1 - 1 / self.workers) > START_UP_SECONDS else 1
+
+
+def _blocks(task: ReferenceTask) -> list[set[int]]:
+    """Return the references between the task's cuts."""
+    count = len(task.seeds)
+    edges = [0, *(cut for cut in task.cuts if cut < count), count]
+    return [set(range(low, high)) for low, high in itertools.pairwise(edges)]
 
 
 def _seconds(data: ReferenceTask, stack: Stack) -> float:
