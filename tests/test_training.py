@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits, make_classification
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
@@ -66,6 +67,18 @@ def test_free_references_in_a_cache_are_not_taken_for_trained_ones(tmp_path):
     assert (
         trained.report.attacks == unseen.audit(model, *SIDES, engine="processes", references=4, **QUICK).report.attacks
     )
+
+
+@pytest.mark.parametrize("model", [KNeighborsClassifier(3), RandomForestClassifier(10, random_state=0)])
+def test_free_references_are_no_targets_to_learn_from(model):
+    attacks = ["learned", "learned-near", "rank-combined"]
+    fitted = model.fit(*SIDES[0])
+    free = unseen.audit(fitted, *SIDES, engine="free", references=4, attacks=attacks, workers=1).report
+    assert free.recommended == "rank-combined"
+    assert free.references.derived
+    assert [one.state for one in free.attacks[:2]] == ["not_applicable"] * 2
+    trained = unseen.audit(fitted, *SIDES, references=4, attacks=attacks, workers=1).report
+    assert (trained.recommended, trained.references.derived) == ("learned", False)
 
 
 # --- what a recipe does wrong

@@ -25,13 +25,15 @@ class Attack:
     """A plain scoring function and its declared needs; the function's argument names are the signals' names.
 
     `row` is the signal row it reads (S1 to S5), `cites` a source, down to the section where
-    that was checked, or "heuristic".
+    that was checked, or "heuristic". `models` says that references must be models of their own, as the target is, and
+    not what a few fits say of records they had or had not.
     """
 
     score: Callable[..., Floats]
     needs: tuple[Signal, ...]
     row: str
     cites: str
+    models: bool = False
 
     def __post_init__(self) -> None:
         required = [p.name for p in inspect.signature(self.score).parameters.values() if p.default is p.empty]

@@ -124,6 +124,9 @@ def _attack(
             return AttackResult(attack.name, attack.row, FAILED, access, why), None
         why = f"needs {', '.join(sorted(lacks)) or ', '.join(missing)}"
         return AttackResult(attack.name, attack.row, NOT_APPLICABLE, access, why), None
+    if attack.models and references.derived:
+        why = "takes references for targets, and free ones are no models of their own"
+        return AttackResult(attack.name, attack.row, NOT_APPLICABLE, access, why), None
     try:
         with threadpool_limits(1):  # a learner's threads cost more than they give where other processes are busy
             scores = attack(signals)

@@ -173,6 +173,7 @@ class ReferenceFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the references came about; `saved` were not asked for, because the verdict was settled or time was up.
 
     `error_share` is what looks with fewer references left of the report's error budget, 1 where there were none.
+    `derived` says that they are not models of their own, but what a few fits say of records they had or had not.
     """
 
     asked: int
@@ -182,6 +183,7 @@ class ReferenceFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identical: bool = False
     saved: int = 0
     error_share: float = 1.0
+    derived: bool = False
 
 
 class TargetFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -80,7 +80,11 @@ def train_references(
     store = store_for(task, pool.unit_of, replace(options, engine=engine), rate, mark)
     given = ration(options.references, adaptive=options.adaptive, seconds=options.seconds)
     told = partial(options.progress, "references")
-    gathered, stopped = gather_until(task, engine, store, told, given, settled)
+    derived = getattr(engine, "precision_of", lambda _: None)(task) is not None
+    gathered, stopped = gather_until(
+        task, engine, store, told, given, lambda found, level: settled(replace(found, derived=derived), level)
+    )
+    gathered = replace(gathered, derived=derived)
     notes = [*stopped.notes(), *said, *gathered.said, *recipe_notes(task, gathered, mark)]
     return Trained(gathered, rate, notes, stopped.level / ERROR_BUDGET, stopped.saved, mark)
 
@@ -188,6 +192,7 @@ def reference_facts(trained: Trained, *, identical: bool = False) -> ReferenceFa
         identical=identical,
         saved=trained.saved,
         error_share=trained.error_share,
+        derived=trained.gathered.derived,
     )
 
 

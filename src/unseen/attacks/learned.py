@@ -31,7 +31,8 @@ def learned(margin: Floats, ref_margin: Floats, ref_member: Bools, loss: Floats,
     `margin`, `loss (records,)`; `ref_margin`, `ref_loss`, `ref_member (references, records)`. Each reference in turn
     is a target whose members are known, described by the others; the real target is described by all. The clues are
     the trended t, BASE, the shrunk gap's t, centre, deviation from it, spread and expected gap, with their products.
-    How many references had a record is no clue. References must be drawn by independent coins. Under four, the score
+    How many references had a record is no clue. References must be models of their own, drawn by
+    independent coins. Under four, the score
     is that of `rank_combined`. The default recommendation wherever there are references.
 
     >>> rng = np.random.default_rng(0)
@@ -178,11 +179,13 @@ LEARNED = Attack(
     score=learned,
     needs=(MARGIN, REF_MARGIN, REF_MEMBER, LOSS, REF_LOSS),
     row="S2",
+    models=True,
     cites="references as targets: Shokri et al. 2017, arXiv:1610.05820 (shadow models); clues and model are ours",
 )
 LEARNED_NEAR = Attack(
     score=learned_near,
     needs=(MARGIN, REF_MARGIN, REF_MEMBER, LOSS, REF_LOSS, FEATURES, LABEL),
     row="S2",
+    models=True,
     cites="references as targets: Shokri et al. 2017, arXiv:1610.05820 (shadow models); the neighbours' clue is ours",
 )

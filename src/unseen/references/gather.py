@@ -21,7 +21,8 @@ class Gathered:
 
     Arrays that are too large for memory (see `references.spool`) are read-only and mapped from files in `folder`, or
     where temporary files go; the files have no names and end with the arrays. `damaged_files` were trained again.
-    `said` is what a reader should know of how the engine came to them, in this run or before it was interrupted.
+    `said` is what a reader should know of how the engine came to them, in this run or before it was interrupted;
+    `derived` says that they are no models of their own.
     """
 
     margin: Floats | None = field(repr=False)
@@ -35,6 +36,7 @@ class Gathered:
     damaged_files: tuple[str, ...] = ()
     folder: Path | None = None
     said: tuple[str, ...] = ()
+    derived: bool = False
 
     @property
     def finished(self) -> int:
