@@ -19,6 +19,7 @@ import joblib
 import msgspec
 from joblib.externals.loky import ProcessPoolExecutor  # as the engine's own workers are
 
+from unseen.disk import size_of
 from unseen.errors import PlanError, TargetFailed
 from unseen.plan import Plan, read_plan
 from unseen.reference import Engine, ReferenceAnswers, ReferenceFailure, ReferenceTask, some_of
@@ -108,15 +109,15 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ]
 
     def _disk(self) -> str:
-        each = _size(self.disk_bytes_each)
-        return f"Disk: {each} a reference, {_size(self.disk_bytes)} in all, where they are kept."
+        each = size_of(self.disk_bytes_each)
+        return f"Disk: {each} a reference, {size_of(self.disk_bytes)} in all, where they are kept."
 
     def _memory(self) -> str:
         if self.peak_bytes_worker is None or self.peak_bytes is None:
             return "Memory: this system does not say what a worker took."
         return (
-            f"Memory: a worker takes up to {_size(self.peak_bytes_worker)}, all of them up to "
-            f"{_size(self.peak_bytes)}; what they share of the table is counted in each."
+            f"Memory: a worker takes up to {size_of(self.peak_bytes_worker)}, all of them up to "
+            f"{size_of(self.peak_bytes)}; what they share of the table is counted in each."
         )
 
     def _gpu(self) -> str:
@@ -128,7 +129,7 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return f"GPU: {self.gpu.count} ({self.gpu.name}), and the recipe uses none."
         return (
             f"GPU: {self.gpu.count} ({self.gpu.name}); the times are of one, and a worker's tensors take up to "
-            f"{_size(self.gpu.peak_bytes)} there."
+            f"{size_of(self.gpu.peak_bytes)} there."
         )
 
 
@@ -229,8 +230,8 @@ def measure_cost(task: ReferenceTask, engine: Engine) -> Measured:
         began, found = fresh.submit(_measured, task, alone, batches).result()
     if isinstance(found, ReferenceFailure):
         raise TargetFailed(
-            f"no reference could be trained ({found.stage}: {found.error}); its message is withheld because it may "
-            "quote records."
+            f"no reference could be trained ({found.stage}: {found.error.rstrip('.')}). Messages that may "
+            "quote records are withheld."
         )
     return msgspec.structs.replace(found, start_seconds=max(began - asked, 0.0))
 
@@ -333,15 +334,3 @@ def _time(seconds: float) -> str:
             whole, rest = divmod(parts, unit // part)
             return f"{whole} {name}{f' {rest} {smaller}' if rest else ''}"
     return f"{seconds:.0f} s"
-
-
-def _size(size: int) -> str:
-    """Return a size for people.
-
-    >>> [_size(size) for size in (999, 8_300, 400_000_000, 12_340_000_000)]
-    ['999 B', '8.3 kB', '400 MB', '12 GB']
-    """
-    for name, unit in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 1000)):
-        if size >= unit:
-            return f"{size / unit:.1f} {name}" if size < 10 * unit else f"{size / unit:.0f} {name}"
-    return f"{size} B"

@@ -92,8 +92,8 @@ def check_writable(folder: Path, size: int) -> None:
         raise refused("a file", folder, error) from None
     if free < size:
         raise FolderError(
-            f"{size / 2**30:.2g} GiB are needed in {folder}, and {free / 2**30:.2g} GiB are free there: free some "
-            "space, or name another folder."
+            f"{size_of(size)} are needed in {folder}, and {size_of(free)} are free there: free some space, or name "
+            "another folder."
         )
 
 
@@ -101,3 +101,15 @@ def refused(what: str, folder: Path, error: OSError) -> FolderError:
     """Return the error that says in one sentence what could not be written where, why, and what to do about it."""
     repair = REPAIRS.get(error.errno or 0, "name another folder")
     return FolderError(f"{what} could not be written in {folder}: {error.strerror or type(error).__name__}; {repair}.")
+
+
+def size_of(size: int) -> str:
+    """Return a size for people.
+
+    >>> [size_of(size) for size in (999, 8_300, 400_000_000, 12_340_000_000)]
+    ['999 B', '8.3 kB', '400 MB', '12 GB']
+    """
+    for name, unit in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 1000)):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}" if size < 10 * unit else f"{size / unit:.0f} {name}"
+    return f"{size} B"

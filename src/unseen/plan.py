@@ -177,7 +177,8 @@ def _explained(message: str) -> str:
     """Turn msgspec's message into one sentence, with the near key where one is misspelt."""
     unknown = re.match(r"Object contains unknown field `(.+?)`(?: - at `\$\.?(.*?)`)?$", message)
     if unknown is None:
-        return message.replace("`$.", "`") + "."
+        wrong, _, key = message.partition(" - at `$.")
+        return f"{key.rstrip('`')}: {wrong[:1].lower()}{wrong[1:]}." if key else f"{message}."
     key, place = unknown.group(1), (unknown.group(2) or "").split("[")[0]
     return f"unknown key {key!r}{f' in [{place}]' if place else ''}{did_you_mean(key, _keys(place)) or '.'}"
 

@@ -236,7 +236,7 @@ def test_a_disk_that_refuses_is_one_sentence_with_the_folder_and_the_repair(tmp_
 
 def test_too_little_room_is_said_before_anything_is_trained(tmp_path):
     store = ReferenceStore(tmp_path, "key")
-    with pytest.raises(FolderError, match=r"GiB are needed in .*key, and .* GiB are free there"):
+    with pytest.raises(FolderError, match=r"[\d.]+ [kMGT]?B are needed in .*key, and [\d.]+ [kMGT]?B are free there"):
         store.prepare(10_000, 10**12)
 
 
