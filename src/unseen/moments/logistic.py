@@ -39,19 +39,22 @@ def fit_logistic(clues: Floats, member: Bools, bent: tuple[int, ...]) -> Logisti
     scale = np.maximum(spread, 1e-6 * (1 + np.abs(centre)))
     terms = _expanded(clues, centre, scale, bent)
     truth = member.astype(np.float64)
-    weight = np.zeros(terms.shape[1])
-    best = _cost(terms, truth, weight)
+    weight, odds, weighted = np.zeros(terms.shape[1]), np.zeros(len(terms)), np.empty_like(terms)
+    best = _cost(odds, truth, weight)
     for _ in range(STEPS):
-        chance = expit(terms @ weight)
-        slope = terms.T @ (truth - chance) - RIDGE * weight
-        bend = (terms * (chance * (1 - chance))[:, None]).T @ terms
+        chance = expit(odds)
+        slope = (truth - chance) @ terms - RIDGE * weight
+        np.multiply(terms, np.sqrt(chance * (1 - chance))[:, None], out=weighted)
+        bend = weighted.T @ weighted  # one array twice: half the products
         bend[np.diag_indices_from(bend)] += RIDGE
         step = np.linalg.solve(bend, slope)
-        cost = _cost(terms, truth, weight + step)
+        along = terms @ step
+        cost = _cost(odds + along, truth, weight + step)
         while cost > best and np.abs(step).max() > 1e-10:
-            step /= 2
-            cost = _cost(terms, truth, weight + step)
+            step, along = step / 2, along / 2
+            cost = _cost(odds + along, truth, weight + step)
         weight, best = weight + step, cost
+        odds = terms @ weight
         if np.abs(step).max() < 1e-9:
             break
     return Logistic(centre, scale, bent, weight)
@@ -64,6 +67,5 @@ def _expanded(clues: Floats, centre: Floats, scale: Floats, bent: tuple[int, ...
     return np.column_stack([np.ones(len(z)), z, z[:, first] * z[:, second], *bends])
 
 
-def _cost(terms: Floats, truth: Floats, weight: Floats) -> float:
-    odds = terms @ weight
+def _cost(odds: Floats, truth: Floats, weight: Floats) -> float:
     return float(RIDGE * weight @ weight / 2 - (truth * odds + log_expit(-odds)).sum())
