@@ -10,6 +10,7 @@ import textwrap
 import time
 from collections import Counter
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -330,6 +331,13 @@ def two_layers():
     return nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3))
 
 
+def odd_layers():
+    from torch import nn
+    from torch.nn.utils.parametrizations import weight_norm
+
+    return nn.Sequential(weight_norm(nn.Linear(5, 8)), nn.ReLU(), nn.Linear(8, 3))
+
+
 @pytest.mark.slow
 def test_a_recipe_that_can_be_stacked_is_trained_in_stacks(connected):
     pytest.importorskip("torch")
@@ -338,7 +346,12 @@ def test_a_recipe_that_can_be_stacked_is_trained_in_stacks(connected):
     plain = task(Logged(os.devnull), references=4, features=X.astype(np.float32))
     recipe = TorchRecipe(two_layers, classes=[0, 1, 2], epochs=3, batch_size=32)
     work = ReferenceTask(recipe, plain.classes, plain.features, Y, Y, plain.inclusion, plain.seeds)
-    found, alone = (dict(one.train(work, range(4))) for one in (Cluster(stack=2), Automatic(1)))
+    cluster = Cluster(stack=2)
+    found, alone = (dict(one.train(work, range(4))) for one in (cluster, Automatic(1)))
+    assert cluster.said == []
+    odd = replace(work, recipe=replace(recipe, module=odd_layers))
+    assert isinstance(dict(cluster.train(odd, [0]))[0], ReferenceAnswers)
+    assert "one by one, not in stacks" in cluster.said[0]
     assert sorted(found) == [0, 1, 2, 3]
     for k, answers in alone.items():
         assert isinstance(found[k], ReferenceAnswers), found[k]

@@ -84,6 +84,7 @@ class Cluster:
             raise PlanError(f"a stack holds 1 reference or more, got {stack}.")
         self.address, self.stack = address, stack
         self.cpus_per_task, self.gpus_per_task = cpus_per_task, gpus_per_task
+        self.said: list[str] = []
 
     def __repr__(self) -> str:
         return f"Cluster(stack={self.stack})"
@@ -96,6 +97,7 @@ class Cluster:
         """
         if not wanted:
             return
+        self.said = _said(task)
         with _connected(self.address) as ray:
             places = self._places(ray, ROOM_SECONDS if self.address else 0.0)
             if not places:
@@ -230,6 +232,15 @@ def _stacks(wanted: Sequence[int], most: int, places: int) -> list[Stack]:
 
 def _failed(numbers: Sequence[int], error: str) -> list[Outcome]:
     return [(k, ReferenceFailure("worker process", error)) for k in numbers]
+
+
+def _said(task: ReferenceTask) -> list[str]:
+    """Return what a reader should know of how these references are trained, as a stacked engine says it."""
+    if not hasattr(task.recipe, "stackable"):
+        return []
+    from unseen.references.stacked.engine import stackable  # PyTorch is there: the recipe came out of it
+
+    return stackable(task)[1]
 
 
 def _alone(task: ReferenceTask, numbers: Sequence[int]) -> Iterator[Outcome]:

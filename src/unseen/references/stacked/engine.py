@@ -51,37 +51,20 @@ class Stacked:
 
     def train(self, task: ReferenceTask, wanted: Sequence[int]) -> Iterator[Outcome]:
         """Yield each wanted reference as its stack finishes."""
-        self.said, self.ready = [], 0
-        stackable = self._stackable(task)
-        if any(k in stackable for k in wanted):
-            for outcomes in self._in_stacks(task, stackable, set(wanted)):
+        self.ready = 0
+        together, self.said = stackable(task)
+        if any(k in together for k in wanted):
+            for outcomes in self._in_stacks(task, together, set(wanted)):
                 self.ready = len(outcomes)
                 for outcome in outcomes:
                     self.ready -= 1
                     yield outcome
-        if alone := [k for k in wanted if k not in stackable]:
+        if alone := [k for k in wanted if k not in together]:
             yield from Processes(self.workers).train(task, alone)
 
-    def _stackable(self, task: ReferenceTask) -> set[int]:
-        """Return which of all references can be stacked, and say why others cannot."""
-        recipe: Any = task.recipe
-        everyone = set(range(len(task.seeds)))
-        if (reason := why_not(recipe) or misfit(recipe, task)) is not None:
-            self.said.append(f"references were trained one by one, not in stacks: {reason}.")
-            return set()
-        if not any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in recipe.build(0).modules()):  # noqa: SLF001
-            return everyone
-        small = {k for k in everyone if task.inclusion[k].sum() < recipe.batch_size}
-        if small:
-            self.said.append(
-                f"references of fewer records than a batch of {recipe.batch_size} were trained one by one, not in "
-                "stacks: the network has batch norm."
-            )
-        return everyone - small
-
-    def _in_stacks(self, task: ReferenceTask, stackable: set[int], wanted: set[int]) -> Iterator[list[Outcome]]:
+    def _in_stacks(self, task: ReferenceTask, together: set[int], wanted: set[int]) -> Iterator[list[Outcome]]:
         """Yield what came of each stack that holds a wanted reference."""
-        blocks = [self._jobs(task, block & stackable) for block in _blocks(task)]
+        blocks = [self._jobs(task, block & together) for block in _blocks(task)]
         plain = replace(task, features=as_tensor(task.features).numpy(), inclusion=task.inclusion[:0], seeds=())
         data = replace(plain, recipe=self._recipe(plain, next(jobs for jobs in blocks if jobs)))
         cut = [stack for jobs in blocks if jobs for stack in self._stacks(data.recipe, data.features, jobs)]
@@ -145,6 +128,22 @@ class Stacked:
         except Exception:  # noqa: BLE001 - whatever a user's module raises: it is named when its turn comes
             return self.workers
         return self.workers if seconds * (1 - 1 / self.workers) > START_UP_SECONDS else 1
+
+
+def stackable(task: ReferenceTask) -> tuple[set[int], list[str]]:
+    """Return which of all references can be stacked, and why others cannot."""
+    recipe: Any = task.recipe
+    everyone = set(range(len(task.seeds)))
+    if (reason := why_not(recipe) or misfit(recipe, task)) is not None:
+        return set(), [f"references were trained one by one, not in stacks: {reason}."]
+    if not any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in recipe.build(0).modules()):  # noqa: SLF001
+        return everyone, []
+    small = {k for k in everyone if task.inclusion[k].sum() < recipe.batch_size}
+    said = (
+        f"references of fewer records than a batch of {recipe.batch_size} were trained one by one, not in stacks: the "
+        "network has batch norm."
+    )
+    return everyone - small, [said] if small else []
 
 
 def _blocks(task: ReferenceTask) -> list[set[int]]:
