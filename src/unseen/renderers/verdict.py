@@ -80,7 +80,7 @@ def figures(report: Report) -> list[Figure]:
     area, rate, value = find(known, "auc"), find(known, "tpr", fpr), find(known, "ppv", fpr, prior)
     given = []
     if area is not None:
-        meaning = f"how well {name} tells members from others: 0.5 is a coin toss, 1 is every time"
+        meaning = f"how well the attack {name} tells members from others: 0.5 is a coin toss, 1 is every time"
         given.append(Figure("AUC", number(area.value), _interval(area), meaning))
     if rate is not None and fpr is not None:
         meaning = f"of the members recognised, while {percent(fpr)} of non-members are called members by mistake"
