@@ -7,7 +7,7 @@ import pytest
 from sklearn.datasets import load_digits, make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 import unseen
 from unseen.errors import PlanError, TargetFailed
@@ -162,6 +162,40 @@ class Guess:
 
     def predict(self, features):
         return self.predict_proba(features).argmax(axis=1)
+
+
+def test_what_looks_like_a_mistake_in_the_target_is_said():
+    guess = Guess(np.random.default_rng(3).normal(size=6))
+    wrong = guess if (guess.predict(X) == Y).mean() < 0.5 else Guess(-guess.weight)
+    notes = unseen.audit(wrong.predict_proba, *SIDES, classes=[0, 1], references=0, attacks=["loss"]).report.notes
+    assert any("was this model trained on them?" in note for note in notes)
+    right = unseen.audit(tree(*SIDES[0], 0), *SIDES, references=0, attacks=["loss"]).report.notes
+    assert not any("was this model trained on them?" in note for note in right)
+    values = DecisionTreeRegressor(max_depth=3).fit(*SIDES[0])
+    notes = unseen.audit(values, *SIDES, references=0, attacks=["loss"]).report.notes
+    assert any("audited as a regression" in note for note in notes)
+
+
+def test_the_classes_of_a_recipe_are_those_of_a_module_of_ones_own():
+    torch = pytest.importorskip("torch")
+
+    def network():
+        return torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+
+    recipe = unseen.TorchRecipe(network, classes=[0, 1], epochs=2)
+    data = [(side[0].astype(np.float32), side[1]) for side in SIDES]
+    outcome = unseen.audit(network(), *data, recipe=recipe, references=2, attacks=["loss"], workers=1)
+    assert outcome.report.target.classes == 2
+
+
+def test_why_references_failed_is_among_the_reasons():
+    def raising(features, labels, seed):
+        raise FloatingPointError
+
+    flat = Guess(np.full(6, 1e-9)).predict_proba
+    outcome = unseen.audit(flat, *SIDES, classes=[0, 1], recipe=raising, references=4, **QUICK)
+    assert "only 0 of 4 references could be trained (4 x fit: FloatingPointError)" in " ".join(outcome.report.reasons)
+    assert any("lower the learning rate" in note for note in outcome.report.notes)
 
 
 LOG = []

@@ -106,7 +106,7 @@ def audit(  # noqa: PLR0913, PLR0917 - the one call that everybody makes
     >>> audit(model, (X[:300], y[:300]), (X[300:], y[300:]), references=0, attacks=["gap"]).state
     'leak'
     """
-    target = as_target(model, classes)
+    target = as_target(model, getattr(recipe, "classes", None) if classes is None else classes)
     options = Options(
         references=references,
         seed=seed,
@@ -202,7 +202,7 @@ def audit_records(
         judgement,
         options,
         pool.population.size,
-        pool_notes(references, trained.rate, options) + trained.notes,
+        pool_notes(references, trained.rate, options) + trained.notes + target_notes(target, measured, pool),
         provenance(options.seed, data, model, options.described, started, trained.recipe_digest),
     )
     return Outcome(
@@ -317,6 +317,22 @@ def target_facts(target: Target, measured: Measured, trial: Trial) -> TargetFact
         saturated_answers=measured.saturated_answers,
         queries=measured.queries,
     )
+
+
+def target_notes(target: Target, measured: Measured, pool: Pool) -> list[str]:
+    """Return what in the target itself looks like a mistake of who handed it in."""
+    member, correct = record_members(pool.trial), measured.signals.get("correct")
+    if not target.classes.size and np.array_equal(np.unique(pool.labels.astype(np.float64)), [0, 1]):
+        logit = "Where that value is a logit, say classes=[0, 1] (in a plan, [target] classes)."
+        return [f"the labels are 0 and 1 and the model gives one value: it was audited as a regression. {logit}"]
+    if not target.classes.size or correct is None or not member.any():
+        return []
+    right = float(correct[member].mean())
+    commonest = float(np.bincount(pool.label_index[pool.audited][member]).max() / member.sum())
+    if right > commonest:
+        return []
+    instead = f"naming their commonest class for all would be of {commonest:.1%}"
+    return [f"the target is right of {right:.1%} of its members, and {instead}: was this model trained on them?"]
 
 
 def looked_inside(case: Case) -> bool:

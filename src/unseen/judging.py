@@ -146,7 +146,8 @@ def conclude(
     if references.identical:
         doubts.append("every reference answers exactly as the target does: it was not retrained, or learns nothing")
     if 2 * references.finished < references.asked:
-        doubts.append(f"only {references.finished} of {references.asked} references could be trained")
+        why = "; ".join(f"{count} x {name.rstrip('.')}" for name, count in list(references.failures.items())[:2])
+        doubts.append(f"only {references.finished} of {references.asked} references could be trained ({why})")
     measured = [one for one in attacks if one.state not in {FAILED, NOT_APPLICABLE}]
     if not measured:
         return FAILED if doubts else INCONCLUSIVE, doubts or ["no attack could run with the access given"]

@@ -178,7 +178,10 @@ def _explained(message: str) -> str:
     unknown = re.match(r"Object contains unknown field `(.+?)`(?: - at `\$\.?(.*?)`)?$", message)
     if unknown is None:
         wrong, _, key = message.partition(" - at `$.")
-        return f"{key.rstrip('`')}: {wrong[:1].lower()}{wrong[1:]}." if key else f"{message}."
+        key = key.rstrip("`")
+        if key == "references.max_time":
+            return f'{key}: a time is text, such as "10s", "10m" or "2h".'
+        return f"{key}: {wrong[:1].lower()}{wrong[1:]}." if key else f"{message}."
     key, place = unknown.group(1), (unknown.group(2) or "").split("[")[0]
     return f"unknown key {key!r}{f' in [{place}]' if place else ''}{did_you_mean(key, _keys(place)) or '.'}"
 

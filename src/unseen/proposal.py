@@ -9,10 +9,10 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from unseen.disk import write_whole
-from unseen.errors import DataError, FolderError, did_you_mean
+from unseen.errors import DataError, FolderError, ModelError, did_you_mean
 from unseen.features.files import present, read_table
 from unseen.sensitive import suggest
-from unseen.targets.files import load_model, unknown_types
+from unseen.targets.files import WEIGHTS, load_model, unknown_types
 
 ID_NAMES = ("id", "record_id", "row_id", "uuid")
 GROUP_NAMES = ("person", "patient", "user", "subject", "member_id", "person_id", "patient_id", "user_id", "customer_id")
@@ -88,6 +88,11 @@ def _values(column: pl.Series) -> set[str]:
 def _model(path: Path, *, trust: bool) -> Any:
     """Return the model, or None where looking into it takes a trust that was not given; the plan's comment says so."""
     present(path, "model")
+    if path.suffix.lower() in WEIGHTS:
+        raise ModelError(
+            f"{path.name} holds weights alone, and a plan for a PyTorch module also says what module they belong to "
+            "and how it is trained: write it after the example in docs/engines.md."
+        )
     if path.suffix.lower() == ".skops":
         return None if unknown_types(path) else load_model(path)
     return load_model(path, trust=True) if trust else None

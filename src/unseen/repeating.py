@@ -141,7 +141,7 @@ def repeat(records: Records, targets: int, options: Options) -> Repeated:
     if targets < FEWEST_TARGETS or options.references < targets - 1:
         raise PlanError(
             f"targets must be at least {FEWEST_TARGETS}, and references at least targets - 1 (every other target is "
-            f"one), got {targets} and {options.references}."
+            f"one), got {targets} and {options.references}; in a plan these are recipe.targets and references.count."
         )
     if options.adaptive or options.seconds < math.inf:
         raise PlanError("adaptive and max_time are for the audit of one model: leave them out, or lower the counts.")
@@ -186,8 +186,9 @@ def _first(recipe: Recipe, whole: _Whole, coins: Bools, seeds: Sequence[int]) ->
                 return recipe.refit(*_rows(whole, coins[k]), seeds[k])
             except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's training raises
                 failed.append(named("fit", error).error)
+    why = failed[0].rstrip(".")
     raise TargetFailed(
-        f"none of the first {len(failed)} models could be trained: {failed[0]}. Messages that may quote records are "
+        f"none of the first {len(failed)} models could be trained: {why}. Messages that may quote records are "
         "withheld: call the recipe on half of them to see its own."
     )
 

@@ -170,7 +170,7 @@ class Exposure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReferenceFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the references came about; `saved` were not asked for, because the verdict was settled or time was up.
+    """How the references came about; `saved` were not asked for, because the verdict was settled.
 
     `error_share` is what looks with fewer references left of the report's error budget, 1 where there were none.
     `derived` says that they are not models of their own, but what a few fits say of records they had or had not.

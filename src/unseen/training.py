@@ -28,6 +28,7 @@ from unseen.targets.regressor import RegressorTarget
 
 MOSTLY = 0.6  # of the pool in one reference, above which the attacker knows much of the training set
 REPEATS, MOST_DIFFERING = 0.01, 0.01  # share of records that move by such a share of the spread: rounding does less
+LOOKED_AT = 16  # references, for whether they learn
 SEEDED = {"sklearn", "xgboost", "lightgbm", "catboost", "imblearn"}
 MOST_INCLUDED = 0.9  # of the pool in one reference, so that a record has references that never saw it
 
@@ -86,7 +87,7 @@ def train_references(
     )
     gathered = replace(gathered, derived=derived)
     notes = [*stopped.notes(), *said, *gathered.said, *recipe_notes(task, gathered, mark)]
-    return Trained(gathered, rate, notes, stopped.level / ERROR_BUDGET, stopped.saved, mark)
+    return Trained(gathered, rate, notes, stopped.level / ERROR_BUDGET, stopped.saved if stopped.reason else 0, mark)
 
 
 def reference_task(
@@ -142,19 +143,25 @@ def recipe_notes(task: ReferenceTask, gathered: Gathered, fingerprint: str) -> l
 
 def _of_learning(task: ReferenceTask, gathered: Gathered) -> list[str]:
     """Say it where a reference tells its own training records' classes no better than their frequencies do."""
-    if task.scale is not None or gathered.margin is None or not gathered.member[0].any():
+    if task.scale is not None or gathered.margin is None or not gathered.member.any(axis=1).all():
         return []
-    own = gathered.member[0]
-    shares = np.bincount(task.label_index[own]) / own.sum()
-    if gathered.loss is None:
-        found, without = 1 - float((gathered.margin[0][own] > 0).mean()), 1 - float(shares.max())
-    else:
-        found, without = float(gathered.loss[0][own].mean()), float(entropy(shares))
+    each = [_little(task, gathered, row) for row in range(min(gathered.finished, LOOKED_AT))]
+    found, without = (float(np.median(values)) for values in zip(*each, strict=True))
     if without - found > 1e-5 * without:  # less is rounding
         return []
     what = "error" if gathered.loss is None else "loss"
     numbers = f"{what} {found:.3f}, where the classes' frequencies alone have {without:.3f}"
-    return [f"a reference has learned nothing or little of its own training records: {numbers}."]
+    return [f"the references have learned nothing or little of their own training records: {numbers}."]
+
+
+def _little(task: ReferenceTask, gathered: Gathered, row: int) -> tuple[float, float]:
+    """Return a reference's loss on its own training records, or its error, and that of the classes' frequencies."""
+    own = gathered.member[row]
+    shares = np.bincount(task.label_index[own]) / max(int(own.sum()), 1)
+    if gathered.loss is None or gathered.margin is None:
+        right = 0.0 if gathered.margin is None else float((gathered.margin[row][own] > 0).mean())
+        return 1 - right, 1 - float(shares.max())
+    return float(gathered.loss[row][own].mean()), float(entropy(shares))
 
 
 def _of_repeating(task: ReferenceTask, gathered: Gathered) -> list[str]:
@@ -212,6 +219,12 @@ def pool_notes(references: Gathered, rate: float | None, options: Options) -> li
     if references.failures:
         failed = ", ".join(f"{count} x {name}" for name, count in references.failures.items())
         notes.append(f"{sum(references.failures.values())} of {references.asked} references failed ({failed}).")
+        if any("FloatingPointError" in name for name in references.failures):
+            notes.append("FloatingPointError: a training whose numbers are none any more; lower the learning rate.")
+        if any(" " not in name.partition(": ")[2] for name in references.failures):
+            notes.append(
+                "messages that may quote records are withheld: call the recipe on some of them to see its own."
+            )
     if options.references == 0:
         notes.append("no references were trained: the stronger attacks did not run.")
     return notes

@@ -287,7 +287,7 @@ class TestRefusals:
                 TorchTarget(network(outputs), CLASSES).answer(X)
 
     def test_several_values_a_record_are_no_regression(self):
-        with pytest.raises(ModelError, match="a classifier needs its `classes`"):
+        with pytest.raises(ModelError, match="a classifier needs its classes"):
             TorchTarget(network(3)).answer(X)
 
     def test_something_else_than_a_tensor_is_refused(self):

@@ -45,7 +45,7 @@ def _facts(report: Report) -> Text:
     if target.member_accuracy is not None and target.non_member_accuracy is not None:
         own, other = percent(target.member_accuracy), percent(target.non_member_accuracy)
         accuracy = f", accuracy {own} on members and {other} on others"
-    saved = f" ({references.saved} saved)" if references.saved else ""
+    saved = f" ({references.saved} more not needed)" if references.saved else ""
     return Text(
         f"Target {clean(target.kind)}{accuracy}. {report.members} members and {report.non_members} non-members "
         f"({report.unit}s), {references.finished} of {references.asked} references{saved}, {target.queries} queries, "

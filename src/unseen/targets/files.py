@@ -9,6 +9,7 @@ import joblib
 from unseen.errors import ModelError
 from unseen.features.files import present
 
+WEIGHTS = (".safetensors", ".pt", ".pth")
 PICKLES = (".joblib", ".pkl", ".pickle")
 LEARNED_STATE = frozenset(  # what scikit-learn's own estimators keep: numbers and settings, no code of the file's
     {
@@ -36,8 +37,10 @@ def load_model(path: str | Path, trusted_types: Sequence[str] = (), *, trust: bo
     if suffix == ".skops":
         return _load_skops(path, trusted_types)
     if suffix not in PICKLES:
+        weights = "; weights of a PyTorch module need [target] module and classes in a plan, and a [recipe]"
         raise ModelError(
-            f"{path.name} is not a model file this reads; it reads .skops, and {', '.join(PICKLES)} on trust."
+            f"{path.name} is not a model file this reads; it reads .skops, and {', '.join(PICKLES)} on trust"
+            f"{weights if suffix in WEIGHTS else ''}."
         )
     if not trust:
         raise ModelError(

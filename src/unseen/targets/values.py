@@ -17,7 +17,7 @@ def checked_values(answer: object, records: int) -> Floats:
     if values.shape not in {(records,), (records, 1)}:
         raise ModelError(
             f"a regressor gives one value for each of {records} records, got shape {values.shape}; a classifier needs "
-            "its `classes`."
+            "its classes: the argument of that name, or [target] classes in a plan."
         )
     values = values.reshape(records).astype(np.float64)
     bad = int((~np.isfinite(values)).sum())
