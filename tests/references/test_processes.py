@@ -3,6 +3,8 @@
 import subprocess
 import sys
 import textwrap
+import time
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -200,3 +202,63 @@ def test_a_process_that_dies_is_an_error_of_ours_or_a_counted_failure(tmp_path):
     script.write_text(textwrap.dedent(DEADLY).replace("{here}", "int(os.environ.setdefault('HERE', str(os.getpid())))"))
     ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=120)
     assert ran.stdout.startswith(("refused", "failures 2")), ran.stderr[-300:]
+
+
+ORPHANS = """
+    import os
+    import sys
+    import time
+    from pathlib import Path
+
+    from sklearn.datasets import make_classification
+    from sklearn.tree import DecisionTreeClassifier
+
+    import numpy as np
+
+    from unseen.recipes.function import FunctionRecipe
+    from unseen.reference import ReferenceTask
+    from unseen.references import processes
+    from unseen.references.inclusion import draw_inclusion, draw_seeds
+
+    processes.START_UP_SECONDS = 0.0
+    HERE, LOG = os.getpid(), sys.argv[1]
+
+    def train(features, labels, seed):
+        if os.getpid() != HERE:
+            with Path(LOG).open("a") as file:
+                file.write(f"{os.getpid()}\\n")
+            time.sleep(600)
+        return DecisionTreeClassifier().fit(features, labels)
+
+    X, y = make_classification(100, 4, random_state=0)
+    work = ReferenceTask(FunctionRecipe(train), np.unique(y), X, y, y, draw_inclusion(0, 5, 100, 0.5), draw_seeds(0, 5))
+    list(processes.Processes(2).train(work, range(5)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_workers_end_soon_after_the_process_that_started_them_was_killed(tmp_path):
+    script, log = tmp_path / "orphans.py", tmp_path / "log"
+    script.write_text(textwrap.dedent(ORPHANS))
+    with subprocess.Popen([sys.executable, script, log], stderr=subprocess.DEVNULL) as parent:
+        wait_until(lambda: log.exists() and len(log.read_text().split()) >= 2)
+        workers = [int(pid) for pid in log.read_text().split()]
+        assert all(alive(pid) for pid in workers)
+        parent.kill()
+    wait_until(lambda: not any(alive(pid) for pid in workers))
+    assert not any(alive(pid) for pid in workers)
+
+
+def alive(pid):
+    """Whether a process runs: neither gone nor waiting for who would ask how it ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(happened, seconds=60.0):
+    give_up = time.monotonic() + seconds
+    while not happened() and time.monotonic() < give_up:
+        time.sleep(0.1)

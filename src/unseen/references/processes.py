@@ -1,5 +1,7 @@
 """References by retraining in parallel processes, one thread each."""
 
+import functools
+import os
 import signal
 import threading
 import time
@@ -18,6 +20,7 @@ from unseen.references.signals_of import named, signals_of
 from unseen.signal import Bools
 
 START_UP_SECONDS = 4.0  # of worker processes that import the libraries anew
+WATCH_SECONDS = 1.0
 
 Outcome = tuple[int, ReferenceAnswers | ReferenceFailure]
 Job = tuple[int, Bools, int]
@@ -64,7 +67,7 @@ def _in_processes(data: ReferenceTask, jobs: Sequence[Job], workers: int) -> Ite
         with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
             parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
             with deaf_to_interrupts():
-                results = parallel(joblib.delayed(train_one)(data, *job) for job in jobs)
+                results = parallel(joblib.delayed(_train_for)(os.getpid(), data, *job) for job in jobs)
             yield from results
     except BrokenProcessPool:
         return
@@ -81,6 +84,24 @@ def deaf_to_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _train_for(parent: int, task: ReferenceTask, k: int, included: Bools, seed: int) -> Outcome:
+    end_with(parent)
+    return train_one(task, k, included, seed)
+
+
+@functools.cache
+def end_with(parent: int) -> None:
+    """In a worker process, see to it that it ends soon after `parent`, which started it, is gone, killed say."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        os._exit(1)
+
+    if os.getppid() == parent:
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def train_one(task: ReferenceTask, k: int, included: Bools, seed: int) -> Outcome:

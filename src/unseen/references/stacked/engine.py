@@ -1,6 +1,7 @@
 """The stacked engine: which references go into which stack, and which process trains it."""
 
 import itertools
+import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -14,7 +15,7 @@ import torch
 from unseen.errors import PlanError
 from unseen.recipes.torch import TorchRecipe, one_thread
 from unseen.reference import ReferenceFailure, ReferenceTask
-from unseen.references.processes import START_UP_SECONDS, Job, Outcome, Processes, deaf_to_interrupts
+from unseen.references.processes import START_UP_SECONDS, Job, Outcome, Processes, deaf_to_interrupts, end_with
 from unseen.references.stacked.fidelity import MOST_SHARE, precision_share
 from unseen.references.stacked.program import why_not
 from unseen.references.stacked.sizes import stack_size
@@ -173,11 +174,12 @@ def _in_processes(
         with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
             parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
             with deaf_to_interrupts():
-                results = parallel(joblib.delayed(_numbered)(data, stack) for stack in stacks)
+                results = parallel(joblib.delayed(_numbered)(os.getpid(), data, stack) for stack in stacks)
             yield from results
     except BrokenProcessPool:
         return
 
 
-def _numbered(data: ReferenceTask, stack: Stack) -> tuple[list[Outcome], list[str], int]:
+def _numbered(parent: int, data: ReferenceTask, stack: Stack) -> tuple[list[Outcome], list[str], int]:
+    end_with(parent)
     return (*trained(data, stack), stack[0][0])
