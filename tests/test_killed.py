@@ -130,7 +130,10 @@ def server(tmp_path_factory):
         yield started
         started.process.stdin.close()
         started.process.wait(PATIENCE_S)
-    assert started.said.read_text() == ""
+    # what cleans up after worker processes that outlived a killed audit, and end soon after it, may say so
+    cleaning = ("resource_tracker", "warnings.warn(")
+    said = started.said.read_text().splitlines()
+    assert [line for line in said if not any(word in line for word in cleaning)] == []
 
 
 def kept(folder):
