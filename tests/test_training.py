@@ -148,6 +148,23 @@ def test_a_model_that_was_not_trained_is_told_though_it_answers_everybody_differ
     assert "learned nothing or little" in notes_of(untrained)
 
 
+def test_a_model_that_is_sure_of_its_few_mistakes_has_learned():
+    class Sure:
+        """A tree of a few leaves that gives all to the class it names."""
+
+        def __init__(self, model):
+            self.classes_, self.predict = model.classes_, model.predict
+
+        def predict_proba(self, features):
+            return np.eye(2)[self.predict(features)]
+
+    def train(features, labels, seed):
+        return Sure(DecisionTreeClassifier(max_depth=4, random_state=seed).fit(features, labels))
+
+    outcome = unseen.audit(train(*SIDES[0], 0), *SIDES, recipe=train, references=4, **QUICK)
+    assert "learned" not in " ".join(outcome.report.notes)
+
+
 class Guess:
     """A logistic model with random weights."""
 

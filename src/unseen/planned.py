@@ -31,12 +31,11 @@ from unseen.signal import Array
 from unseen.stopping import seconds_of
 from unseen.tables import audit_answers
 from unseen.target import Target
-from unseen.targets.files import load_model
+from unseen.targets.files import WEIGHTS, load_model
 from unseen.targets.modules import find
 
 DEFAULT_FOLDER = "unseen-run"
 DEFAULT_PROCEDURE_FOLDER = "unseen-procedure"
-WEIGHTS = (".safetensors", ".pt", ".pth")
 
 
 def audit_plan(

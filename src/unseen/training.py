@@ -16,7 +16,7 @@ from unseen.recipes.estimator import EstimatorRecipe
 from unseen.reference import Engine, ReferenceFailure, ReferenceTask
 from unseen.references.gather import Gathered
 from unseen.references.inclusion import draw_inclusion, draw_seeds
-from unseen.references.key import task_key
+from unseen.references.key import derivation, task_key
 from unseen.references.processes import Processes, train_one
 from unseen.references.store import ReferenceStore
 from unseen.report import ReferenceFacts
@@ -29,6 +29,7 @@ from unseen.targets.regressor import RegressorTarget
 MOSTLY = 0.6  # of the pool in one reference, above which the attacker knows much of the training set
 REPEATS, MOST_DIFFERING = 0.01, 0.01  # share of records that move by such a share of the spread: rounding does less
 LOOKED_AT = 16  # references, for whether they learn
+LEARNED = 0.25  # of the way from naming the commonest class to being always right
 SEEDED = {"sklearn", "xgboost", "lightgbm", "catboost", "imblearn"}
 MOST_INCLUDED = 0.9  # of the pool in one reference, so that a record has references that never saw it
 
@@ -81,7 +82,7 @@ def train_references(
     store = store_for(task, pool.unit_of, replace(options, engine=engine), rate, mark)
     given = ration(options.references, adaptive=options.adaptive, seconds=options.seconds)
     told = partial(options.progress, "references")
-    derived = getattr(engine, "precision_of", lambda _: None)(task) is not None
+    derived = derivation(engine, task) is not None
     gathered, stopped = gather_until(
         task, engine, store, told, given, lambda found, level: settled(replace(found, derived=derived), level)
     )
@@ -117,11 +118,9 @@ def why_not_free(pool: Pool, copies: Copies) -> str | None:
     """Name what one fit cannot tell: its answers without a person's several records, or about a record's copies."""
     if pool.units != len(pool):
         return f"{len(pool)} records are of {pool.units} units, and free references know of single records only"
-    return (
-        "changed copies of records are asked about, and free references know of records only"
-        if copies.queries
-        else None
-    )
+    if copies.queries:
+        return "changed copies of records are asked about, and free references know of records only"
+    return None
 
 
 def store_for(task: ReferenceTask, unit_of: Ints, options: Options, rate: float, fingerprint: str) -> ReferenceStore:
@@ -142,26 +141,33 @@ def recipe_notes(task: ReferenceTask, gathered: Gathered, fingerprint: str) -> l
 
 
 def _of_learning(task: ReferenceTask, gathered: Gathered) -> list[str]:
-    """Say it where a reference tells its own training records' classes no better than their frequencies do."""
+    """Say it where references tell their own training records' classes no better than the frequencies do.
+
+    By their loss, and by how often they give the true class most of the probability: a model that is sure of itself has
+    a high loss for a few mistakes, and has learned.
+    """
     if task.scale is not None or gathered.margin is None or not gathered.member.any(axis=1).all():
         return []
     each = [_little(task, gathered, row) for row in range(min(gathered.finished, LOOKED_AT))]
-    found, without = (float(np.median(values)) for values in zip(*each, strict=True))
-    if without - found > 1e-5 * without:  # less is rounding
+    found, without, right, commonest = (float(np.median(values)) for values in zip(*each, strict=True))
+    if without - found > 1e-5 * without or right > commonest + LEARNED * (1 - commonest):  # a smaller gain is rounding
         return []
     what = "error" if gathered.loss is None else "loss"
     numbers = f"{what} {found:.3f}, where the classes' frequencies alone have {without:.3f}"
     return [f"the references have learned nothing or little of their own training records: {numbers}."]
 
 
-def _little(task: ReferenceTask, gathered: Gathered, row: int) -> tuple[float, float]:
-    """Return a reference's loss on its own training records, or its error, and that of the classes' frequencies."""
-    own = gathered.member[row]
-    shares = np.bincount(task.label_index[own]) / max(int(own.sum()), 1)
-    if gathered.loss is None or gathered.margin is None:
-        right = 0.0 if gathered.margin is None else float((gathered.margin[row][own] > 0).mean())
-        return 1 - right, 1 - float(shares.max())
-    return float(gathered.loss[row][own].mean()), float(entropy(shares))
+def _little(task: ReferenceTask, gathered: Gathered, row: int) -> tuple[float, float, float, float]:
+    """Return a reference's loss on its own training records, or its error, and that of the classes' frequencies.
+
+    And the share of these records that it is right of, and the commonest class's share.
+    """
+    own, margin = gathered.member[row], np.asarray(gathered.margin)[row]
+    shares = np.bincount(task.label_index[own]) / int(own.sum())
+    right, commonest = float((margin[own] > 0).mean()), float(shares.max())
+    if gathered.loss is None:
+        return 1 - right, 1 - commonest, right, commonest
+    return float(gathered.loss[row][own].mean()), float(entropy(shares)), right, commonest
 
 
 def _of_repeating(task: ReferenceTask, gathered: Gathered) -> list[str]:

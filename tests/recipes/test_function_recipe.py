@@ -4,16 +4,14 @@ import functools
 import subprocess
 import sys
 import traceback
-import warnings
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from unseen.errors import ModelError, PlanError, TargetFailed
-from unseen.recipes.checking import check_recipe
 from unseen.recipes.function import FunctionRecipe
 from unseen.reference import ReferenceTask
 from unseen.references.processes import train_one
@@ -272,48 +270,3 @@ class TestFingerprints:
 
         assert holding(1.0) == holding(1.0)
         assert holding(1.0) != holding(2.0)
-
-
-class TestChecking:
-    def test_a_recipe_that_follows_its_seed_and_learns_is_told_nothing(self):
-        assert check_recipe(FunctionRecipe(bayes), X, Y, seed=0) == []
-        regression = FunctionRecipe(lambda f, y, s: LinearRegression().fit(f, y))
-        assert check_recipe(regression, X, VALUES, seed=0) == []
-
-    def test_one_that_ignores_its_seed_is_reported_and_not_refused(self):
-        rng = np.random.default_rng()
-
-        def train(features, labels, seed):
-            return LogisticRegression(C=float(rng.uniform(0.1, 10))).fit(features, labels)
-
-        (note,) = check_recipe(FunctionRecipe(train), X, Y, seed=0)
-        assert "not deterministic" in note
-        assert "60 of 60 records" in note
-
-    def test_one_that_learns_nothing_is_reported_and_not_refused(self):
-        constant = FunctionRecipe(returns(lambda f: np.full((len(f), 2), 0.5)), classes=[0, 1])
-        (note,) = check_recipe(constant, X, Y, seed=0)
-        assert "answers them all alike" in note
-
-    def test_it_trains_on_no_more_records_than_asked(self):
-        seen = []
-
-        def train(features, labels, seed):
-            seen.append((len(features), len(labels), seed))
-            return bayes(features, labels, seed)
-
-        check_recipe(FunctionRecipe(train), X, Y, seed=5, rows=20)
-        assert seen == [(20, 20, 5)] * 2
-
-    def test_what_training_raises_is_named_without_its_message_and_its_warnings_stay_away(self):
-        def train(features, labels, seed):
-            warnings.warn("not now", stacklevel=1)
-            raise ValueError(f"{SECRET} {labels}")
-
-        with pytest.raises(TargetFailed, match="raised ValueError on 60 records") as refusal:
-            check_recipe(FunctionRecipe(train), X, Y, seed=0)
-        assert SECRET not in "".join(traceback.format_exception(refusal.value))
-
-    def test_what_is_no_model_is_refused_by_name(self):
-        with pytest.raises(ModelError, match="nothing returned nothing"):
-            check_recipe(FunctionRecipe(returns(None), name="nothing"), X, Y, seed=0)

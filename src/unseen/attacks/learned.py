@@ -20,7 +20,8 @@ TAKEN = 16  # references that are taken for a target, at most
 ROWS = 100_000  # records of all of them that are learned from, about
 CLEAR = 4.0  # a deviation counts as no more than so many standard deviations to its neighbours
 DESCRIBED = 50_000  # records by which a lesson is described, about; the target is by all
-BENT = (0, 1, 3)  # clues that have bends: the trended t, BASE and the deviation
+DEVIATION = 3  # its place among the clues, as arsinh
+BENT = (0, 1, DEVIATION)  # clues that have bends: the trended t, BASE and the deviation
 
 Priors = tuple[Prior, Prior]
 
@@ -31,9 +32,8 @@ def learned(margin: Floats, ref_margin: Floats, ref_member: Bools, loss: Floats,
     `margin`, `loss (records,)`; `ref_margin`, `ref_loss`, `ref_member (references, records)`. Each reference in turn
     is a target whose members are known, described by the others; the real target is described by all. The clues are
     the trended t, BASE, the shrunk gap's t, centre, deviation from it, spread and expected gap, with their products.
-    How many references had a record is no clue. References must be models of their own, drawn by
-    independent coins. Under four, the score
-    is that of `rank_combined`. The default recommendation wherever there are references.
+    How many references had a record is no clue. References must be models of their own, drawn by independent coins.
+    Under four, the score is that of `rank_combined`. The default recommendation wherever there are references.
 
     >>> rng = np.random.default_rng(0)
     >>> seen = rng.random((5, 300)) < 0.5
@@ -83,32 +83,40 @@ def _taught(
     if references < FEWEST:
         return rank_combined(margin, ref_margin, ref_member, loss, ref_loss)
     taken = np.argsort(ref_margin.mean(axis=1))[np.linspace(0, references - 1, min(references, TAKEN)).astype(int)]
-    few = _some(margin, one_in=-(-margin.size // DESCRIBED))
-    rows = _some(margin[few], one_in=-(-taken.size * few.size // ROWS), after=-(-margin.size // DESCRIBED))
+    thinned = -(-margin.size // DESCRIBED)
+    few = _some(margin, one_in=thinned)
+    rows = _some(margin[few], one_in=-(-taken.size * few.size // ROWS), after=thinned)
     lessons, priors = [], []
     for one in taken:
-        rest = np.flatnonzero(np.arange(references) != one)
-        seen = np.ix_(rest, few)
+        seen = np.ix_(_others(references, one), few)
         clues, prior = _clues(
             ref_margin[one, few], ref_margin[seen], ref_member[seen], ref_loss[one, few], ref_loss[seen]
         )
         lessons.append(clues[rows])
         priors.append(prior)
-    clues, prior = _clues(margin, ref_margin, ref_member, loss, ref_loss)
+    clues, _ = _clues(margin, ref_margin, ref_member, loss, ref_loss)
     if near is not None:
-        deviations = np.empty((margin.size, taken.size + 1))
-        for column, (one, its_own) in enumerate(zip(taken, priors, strict=True)):
-            rest = np.arange(references) != one
-            for at in range(0, margin.size, DESCRIBED):
-                part = slice(at, at + DESCRIBED)
-                around = sides(ref_margin[rest, part], ref_member[rest, part])
-                deviations[part, column] = _placed(ref_margin[one, part], around, its_own)[0]
-        deviations[:, -1] = _placed(margin, sides(ref_margin, ref_member), prior)[0]
-        of_lessons, of_target = _near(deviations, near, few[rows])
-        lessons = [np.hstack(both) for both in zip(lessons, of_lessons, strict=True)]
+        of_lessons = [_deviation(one, ref_margin, ref_member, prior) for one, prior in zip(taken, priors, strict=True)]
+        deviations = np.column_stack([*of_lessons, np.sinh(clues[:, DEVIATION])])
+        more, of_target = _near(deviations, near, few[rows])
+        lessons = [np.hstack(both) for both in zip(lessons, more, strict=True)]
         clues = np.hstack([clues, of_target])
     model = fit_logistic(np.concatenate(lessons), ref_member[np.ix_(taken, few[rows])].reshape(-1), BENT)
     return np.round(model.log_odds(clues), 9)  # equal records tie, whatever the order of sums
+
+
+def _others(references: int, one: int) -> Ints:
+    return np.delete(np.arange(references), one)
+
+
+def _deviation(one: int, ref_margin: Floats, ref_member: Bools, priors: Priors) -> Floats:
+    """Return how far reference `one` lies from what the others expect, on every record, a part of them at a time."""
+    deviation, rest = np.empty(ref_margin.shape[1]), _others(len(ref_margin), one)
+    for at in range(0, deviation.size, DESCRIBED):
+        part = slice(at, at + DESCRIBED)
+        around = sides(ref_margin[rest, part], ref_member[rest, part])
+        deviation[part] = _placed(ref_margin[one, part], around, priors)[0]
+    return deviation
 
 
 def _near(deviations: Floats, near: Neighbourhoods, rows: Ints) -> tuple[Floats, Floats]:

@@ -65,11 +65,9 @@ def task_key(
 ) -> str:
     """Return the key of the references of `task`, whose coins were drawn for the units of `unit_of (records,)`.
 
-    `fingerprint` is the recipe's, taken before anything was trained: a recipe may write to a global that it names. An
-    engine may have a `precision`, or `precision_of(task)` where it depends on what is trained.
+    `fingerprint` is the recipe's, taken before anything was trained: a recipe may write to a global that it names.
     """
-    of_task: Any = getattr(engine, "precision_of", None)
-    precision = getattr(engine, "precision", None) if of_task is None else of_task(task)
+    precision = derivation(engine, task) or getattr(engine, "precision", None)
     return reference_key(
         data=data_digest(task.features, task.labels, unit_of),
         classes=array_digest(task.classes),
@@ -81,6 +79,12 @@ def task_key(
         precision=OWN_PRECISION if precision is None else str(precision),
         libraries=libraries(),
     )
+
+
+def derivation(engine: object, task: ReferenceTask) -> str | None:
+    """Say how an engine derives the references of `task` where they are no models of their own; None where they are."""
+    of_task: Any = getattr(engine, "derivation", None)
+    return None if of_task is None else of_task(task)
 
 
 def libraries() -> dict[str, str]:

@@ -76,8 +76,7 @@ class ReferenceStore:
 
     def note(self, notes: Sequence[str]) -> None:
         """Keep what an engine said beside what it said before: a run that continues says it too."""
-        known = self.notes
-        if self.folder is not None and (new := [note for note in notes if note not in known]):
+        if self.folder is not None and notes and (new := set(notes) - set(known := self.notes)):
             write_whole(self.folder / NOTES, msgspec.json.encode(sorted([*known, *new])))
 
     @property

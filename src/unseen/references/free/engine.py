@@ -53,7 +53,7 @@ class Free:
         self.workers = workers
         self.said: list[str] = []
 
-    def precision_of(self, task: ReferenceTask) -> str | None:
+    def derivation(self, task: ReferenceTask) -> str | None:
         """Return what answers depend on besides the recipe: that they are free, and of trees, how many are asked for.
 
         None where they are retrained, and the same as of other engines.

@@ -65,18 +65,13 @@ class Stacked:
 
     def _in_stacks(self, task: ReferenceTask, together: set[int], wanted: set[int]) -> Iterator[list[Outcome]]:
         """Yield what came of each stack that holds a wanted reference."""
-        blocks = [self._jobs(task, block & together) for block in _blocks(task)]
+        blocks = [_jobs(task, block & together) for block in _blocks(task)]
         plain = replace(task, features=as_tensor(task.features).numpy(), inclusion=task.inclusion[:0], seeds=())
         data = replace(plain, recipe=self._recipe(plain, next(jobs for jobs in blocks if jobs)))
         cut = [stack for jobs in blocks if jobs for stack in self._stacks(data.recipe, data.features, jobs)]
         stacks = [stack for stack in cut if wanted & {k for k, _, _ in stack}]
         for outcomes in self._of_stacks(data, stacks):
             yield [outcome for outcome in outcomes if outcome[0] in wanted]
-
-    def _jobs(self, task: ReferenceTask, numbers: set[int]) -> list[Job]:
-        """Return the jobs of references, those with most records first."""
-        jobs = [(k, task.inclusion[k], task.seeds[k]) for k in sorted(numbers)]
-        return sorted(jobs, key=lambda job: -int(job[1].sum()))
 
     def _of_stacks(self, data: ReferenceTask, stacks: list[Stack]) -> Iterator[list[Outcome]]:
         if self._workers(data, stacks) == 1:
@@ -152,6 +147,12 @@ def _blocks(task: ReferenceTask) -> list[set[int]]:
     count = len(task.seeds)
     edges = [0, *(cut for cut in task.cuts if cut < count), count]
     return [set(range(low, high)) for low, high in itertools.pairwise(edges)]
+
+
+def _jobs(task: ReferenceTask, numbers: set[int]) -> list[Job]:
+    """Return the jobs of references, those with most records first."""
+    jobs = [(k, task.inclusion[k], task.seeds[k]) for k in sorted(numbers)]
+    return sorted(jobs, key=lambda job: -int(job[1].sum()))
 
 
 def _seconds(data: ReferenceTask, stack: Stack) -> float:
