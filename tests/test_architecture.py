@@ -17,7 +17,7 @@ MODULES = {name.removesuffix(".__init__"): path for path, name in FILES.items()}
 NOUNS = [  # each may import those before it
     *("access", "errors", "signal", "estimate", "scores", "target"),
     *("trial", "attack", "policy", "report", "recipe", "reference", "plan"),
-    *("case", "gate", "factor", "comparison", "procedure"),
+    *("case", "gate", "factor", "comparison", "procedure", "control"),
 ]
 MAY_IMPORT = {  # of unseen, by folder; a folder that is not here is held by the other tests only
     "attacks": {"access", "attack", "attacks", "errors", "moments", "scores", "signal", "signals"},
@@ -26,8 +26,11 @@ MAY_IMPORT = {  # of unseen, by folder; a folder that is not here is held by the
     "stats": {"errors", "estimate", "signal", "stats"},
     "renderers": {"attack", "comparison", "errors", "estimate", "policy", "procedure", "renderers", "report"},
     "gates": {*NOUNS, "curves", "estimating", "features", "gates", "signals", "stats"},
+    "controls": {"control", "controls", "errors"},
+    "guard": {"", "control", "controls", "disk", "errors", "guard"},  # "": unseen itself, for its version
     "factors": {*NOUNS, "attacks", "factors", "features", "signals", "stats"},
 }
+SMALL = {"scipy", "sklearn", "matplotlib", "jinja2", "typer", "rich", "skops"}  # not there where only the guard is
 NEVER = {  # from elsewhere: no disk, no network, no model; and a renderer that cannot compute
     "attacks": {"os", "io", "pathlib", "socket", "torch", "joblib", "polars", "skops"},
     "moments": {"os", "io", "pathlib", "socket", "torch", "joblib", "polars", "sklearn"},
@@ -35,12 +38,15 @@ NEVER = {  # from elsewhere: no disk, no network, no model; and a renderer that 
     "stats": {"os", "io", "pathlib", "socket", "torch", "joblib", "polars", "sklearn"},
     "gates": {"os", "io", "pathlib", "socket", "torch", "joblib", "skops"},
     "factors": {"os", "io", "pathlib", "socket", "torch", "joblib", "skops"},
+    "controls": {"os", "io", "pathlib", "socket", "torch", "joblib", "polars", *SMALL},
+    "guard": {"torch", "joblib", "polars", *SMALL},
     "renderers": {"numpy", "scipy", "sklearn", "polars"},
 }
 OPTIONAL = {
     "weasyprint",
     *("pandas", "pyarrow", "xgboost", "lightgbm", "catboost", "mlflow"),
     *("torch", "transformers", "ray", "httpx", "requests"),
+    *("pyreqwest", "redis", "psycopg", "opentelemetry"),
 }
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "manager", "base"}
 EXCEPTED = {SRC / "attacks" / "base.py"}  # BASE is the attack's name in the literature

@@ -18,6 +18,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 SECTIONS = {
     "Top of the file": plan.Plan,
     "`[target]`": plan.TargetPlan,
+    "`[through]`": plan.ThroughPlan,
     "`[data]`": plan.DataPlan,
     "`[answers]`": plan.AnswersPlan,
     "`[recipe]`": plan.RecipePlan,
@@ -84,10 +85,11 @@ def default_of(field):
     return "see below" if isinstance(default, msgspec.Struct) else f"`{json.dumps(default)}`"
 
 
-def test_the_page_of_attacks_is_the_catalogue():
-    program = "import runpy; print(runpy.run_path('generate_attacks.py')['page'](), end='')"
+@pytest.mark.parametrize("name", ["attacks", "controls"])
+def test_the_page_of_a_catalogue_is_the_catalogue(name):
+    program = f"import runpy; print(runpy.run_path('generate_{name}.py')['page'](), end='')"
     done = run(ROOT / "docs", "-c", program)
-    assert done.stdout == text_of(ROOT / "docs" / "attacks.md"), "run: python docs/generate_attacks.py"
+    assert done.stdout == text_of(ROOT / "docs" / f"{name}.md"), f"run: python docs/generate_{name}.py"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -11,6 +11,7 @@ _PUBLIC = {
     "audit": "unseen.auditing",
     "audit_table": "unseen.tables",
     "audit_plan": "unseen.planned",
+    "audit_plan_through": "unseen.through",
     "audit_recipe": "unseen.repeating",
     "audit_report": "unseen.replay",
     "compare": "unseen.comparing",
@@ -30,11 +31,13 @@ _PUBLIC = {
 }
 _MODULES = (
     "attacks",
+    "controls",
     "data",
     "demo",
     "displays",
     "errors",
     "gates",
+    "guard",
     "manifest",
     "options",
     "plan",

@@ -202,7 +202,10 @@ def audit_records(
         judgement,
         options,
         pool.population.size,
-        pool_notes(references, trained.rate, options) + trained.notes + target_notes(target, measured, pool),
+        pool_notes(references, trained.rate, options)
+        + trained.notes
+        + target_notes(target, measured, pool)
+        + told(target),
         provenance(options.seed, data, model, options.described, started, trained.recipe_digest),
     )
     return Outcome(
@@ -333,6 +336,12 @@ def target_notes(target: Target, measured: Measured, pool: Pool) -> list[str]:
         return []
     instead = f"naming their commonest class for all would be of {commonest:.1%}"
     return [f"the target is right of {right:.1%} of its members, and {instead}: was this model trained on them?"]
+
+
+def told(target: Target) -> list[str]:
+    """Return what the target itself has to say of how it was asked."""
+    own: Any = target
+    return list(own.told()) if hasattr(own, "told") else []
 
 
 def looked_inside(case: Case) -> bool:

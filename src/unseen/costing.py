@@ -205,7 +205,9 @@ def task_of_plan(plan: Plan, home: Path, options: "Options", *, trust: bool) -> 
 
     if plan.target is None or plan.data is None:
         raise PlanError("only a plan with [target] and [data] trains references; an audit of [answers] trains none.")
-    target, members, non_members, population, options = materials(plan, home, options, trust=trust)
+    target, members, non_members, population, options = materials(
+        plan, home, replace(options, folder=None), trust=trust
+    )
     check_asked(target, members, [non_members, *([] if population is None else [population])], options)
     recipe = recipe_of(options.recipe, target)
     if recipe is None:

@@ -3,12 +3,14 @@
     UnseenError                  catches all of them
     ├── InputError               what was handed in cannot be used            exit 2
     │   ├── PlanError            a key, value or combination in the plan
+    │   ├── PolicyError          a key, value or combination in a guard's policy
     │   ├── DataError            a table, column, label or identifier
     │   ├── ModelError           a model file or an answer the model gave
     │   ├── FolderError          the run folder or the disk
     │   ├── MissingExtra         an optional dependency is not installed
     │   └── TooFewRecords        a rate that the counts cannot resolve
     ├── TargetFailed             the user's model raised                      exit 3
+    ├── TargetStopped            an endpoint answers no more for now          exit 3
     ├── MissingSignal            an attack was called without what it needs   exit 3
     └── UndefinedScore           an attack produced no finite score           exit 3
 
@@ -34,6 +36,10 @@ class InputError(UnseenError):
 
 class PlanError(InputError):
     """A key, a value or a combination in the plan."""
+
+
+class PolicyError(InputError):
+    """A key, a value or a combination in a guard's policy, or a secret that it names."""
 
 
 class DataError(InputError):
@@ -65,6 +71,10 @@ class TooFewRecords(InputError):
 
 class TargetFailed(UnseenError):
     """The user's model raised; its own message is withheld, because it may quote a record."""
+
+
+class TargetStopped(UnseenError):
+    """An endpoint gave no more answers for now: a budget, a refused key, a network; the same command goes on later."""
 
 
 class MissingSignal(UnseenError):

@@ -68,7 +68,9 @@ def recipe_of(given: Recipe | None, target: Target) -> Recipe | None:
 
 
 def kind_of(target: Target) -> str:
-    """Return what a report calls the target: the class of its model, or "function"."""
+    """Return what a report calls the target: what it calls itself, the class of its model, or "function"."""
+    if hasattr(target, "kind"):
+        return str(target.kind)
     return type(target.model).__name__ if hasattr(target, "model") else "function"
 
 

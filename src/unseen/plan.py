@@ -11,21 +11,78 @@ from unseen.errors import PlanError, did_you_mean
 from unseen.policy import DEFAULT_FPRS, DEFAULT_PRIORS, Context, Policy
 from unseen.trial import COMBINING_RULES
 
+Controls = tuple[dict[str, Any], ...]
+
 
 class TargetPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """`[target]`: the model file, and what is trusted of it; `frame` is "auto", "polars", "pandas" or "numpy".
 
     For PyTorch weights (.safetensors, .pt, .pth), `module` names the function that makes the module ("file:name", from
     the plan's own folder), `classes` the labels of its outputs (none: a regressor), `shape` one record's, if not flat.
+
+    With a `url` it is that endpoint which is asked, in its `protocol`; `model` then only says how models like it are
+    trained. `api_key` says where the key is, "env:NAME" or "file:PATH", never the key. `controls` are what the endpoint
+    is known to do to its answers: references' answers are treated the same. docs/endpoints.md explains the rest.
     """
 
-    model: str
+    model: str | None = None
     trust: bool = False
     trusted_types: tuple[str, ...] = ()
     frame: str = "auto"
     module: str | None = None
     classes: tuple[int | str | bool, ...] | None = None
     shape: tuple[int, ...] | None = None
+    url: str | None = None
+    protocol: str | None = None
+    api_key: str | None = None
+    header: str = "Authorization"
+    insecure: bool = False
+    answers: str = "auto"
+    controls: Controls = ()
+    records_per_request: int = 100
+    requests_per_second: float = 5.0
+    timeout_seconds: float = 30.0
+    input: str | None = None
+    output: str | None = None
+    records_at: str = "/instances"
+    answers_at: str = "/predictions"
+    answer_at: str = ""
+    model_name: str | None = None
+    prompt: str = ""
+
+    def __post_init__(self) -> None:
+        if self.model is None and self.url is None:
+            raise PlanError("target needs a model (a file) or a url (an endpoint).")
+        if self.url is None and (self.protocol is not None or self.api_key is not None or self.controls):
+            raise PlanError(
+                "target.protocol, target.api_key and target.controls are of an endpoint: name its target.url."
+            )
+        if self.url is not None and self.protocol not in PROTOCOLS:
+            raise PlanError(f"target.protocol must be one of {list(PROTOCOLS)}, got {self.protocol!r}.")
+        if self.answers not in ANSWERS:
+            raise PlanError(f"target.answers must be one of {list(ANSWERS)}, got {self.answers!r}.")
+        if self.records_per_request < 1 or self.requests_per_second <= 0 or self.timeout_seconds <= 0:
+            raise PlanError(
+                "target.records_per_request must be 1 or more, requests_per_second and timeout_seconds above 0."
+            )
+
+
+class ThroughPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`[through]`: the same model behind a deployed policy, asked beside `[target]` about the same records.
+
+    What is None is as in `[target]`; the key never is, since it would be shown to another server.
+    """
+
+    url: str
+    protocol: str | None = None
+    api_key: str | None = None
+    header: str = "Authorization"
+    insecure: bool = False
+    answers: str = "auto"
+    controls: Controls = ()
+    records_per_request: int | None = None
+    requests_per_second: float | None = None
+    timeout_seconds: float | None = None
 
 
 class DataPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -116,6 +173,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     data: DataPlan | None = None
     answers: AnswersPlan | None = None
     recipe: RecipePlan | None = None
+    through: ThroughPlan | None = None
     references: ReferencesPlan = ReferencesPlan()
     attacks: AttacksPlan = AttacksPlan()
     slices: SlicesPlan = SlicesPlan()
@@ -129,6 +187,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         whole = self.data is not None and (self.target is not None or self.recipe is not None)
         if whole == (self.answers is not None) or (self.target is not None and self.data is None):
             raise PlanError("a plan needs [target] and [data], or [answers] alone; [recipe] and [data] for --recipe.")
+        if self.through is not None and self.target is None:
+            raise PlanError("[through] is the model of [target] behind a policy: the plan needs [target] too.")
         for section in (self.data, self.answers):
             if section is not None and section.rule not in COMBINING_RULES:
                 raise PlanError(f"rule must be one of {sorted(COMBINING_RULES)}, got {section.rule!r}.")
@@ -141,6 +201,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
             raise PlanError(f"references.workers must be 0 (one a core) or more, got {self.references.workers}.")
 
 
+PROTOCOLS = ("open-inference-v2", "mlflow", "kserve-v1", "json", "openai")
+ANSWERS = ("auto", "probabilities", "labels", "values")
 FRAMES = ("auto", "polars", "pandas", "numpy")
 
 
@@ -193,6 +255,7 @@ def _keys(place: str) -> list[str]:
         "data": DataPlan,
         "answers": AnswersPlan,
         "recipe": RecipePlan,
+        "through": ThroughPlan,
         "references": ReferencesPlan,
         "attacks": AttacksPlan,
         "slices": SlicesPlan,

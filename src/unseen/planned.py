@@ -18,20 +18,22 @@ from unseen.errors import DataError, MissingExtra, PlanError, did_you_mean
 from unseen.estimating import Questions
 from unseen.features.files import read_table
 from unseen.manifest import read_manifest
-from unseen.models import as_engine, as_recipe, as_target
+from unseen.models import as_engine, as_recipe, as_target, recipe_of
 from unseen.options import Options, Progress, quiet
 from unseen.outcome import Outcome
 from unseen.plan import DataPlan, Plan, TargetPlan, read_plan
 from unseen.recipe import Recipe
+from unseen.recipes.hardened import HardenedRecipe
 from unseen.records import Records, joined
 from unseen.repeated import Repeated
 from unseen.repeating import repeat
-from unseen.runs import PLAN
+from unseen.runs import PLAN, reserve
 from unseen.signal import Array
 from unseen.stopping import seconds_of
 from unseen.tables import audit_answers
 from unseen.target import Target
 from unseen.targets.files import WEIGHTS, load_model
+from unseen.targets.http import HttpTarget, Surroundings
 from unseen.targets.modules import find
 
 DEFAULT_FOLDER = "unseen-run"
@@ -47,6 +49,8 @@ def audit_plan(
     """
     path = Path(path)
     plan = read_plan(path)
+    if plan.through is not None:
+        raise PlanError(f"{path.name} has [through], which makes two audits: call audit_plan_through.")
     home = path.resolve().parent
     place = Path(folder) if folder is not None else home / (plan.folder or DEFAULT_FOLDER)
     options = plan_options(plan, home, place, progress)
@@ -71,7 +75,7 @@ def audit_plan_recipe(
     options = plan_options(plan, home, place, progress)
     classes = None if plan.target is None or plan.target.classes is None else np.asarray(plan.target.classes)
     recipe = load_recipe(plan, home, classes, trust=trust)
-    frame = as_frame(None, plan.target or TargetPlan(model="", frame="numpy"))
+    frame = as_frame(None, plan.target or TargetPlan(model="none", frame="numpy"))
     parts = [read_records(home / name, what, plan.data, frame) for what, name in _tables(plan.data)]
     outcome = repeat(joined(parts), plan.recipe.targets, replace(options, recipe=recipe))
     outcome.save(place)
@@ -131,9 +135,10 @@ def materials(
     """Return what a plan names: target, members, non-members, population, and options with its recipe and manifest."""
     if plan.target is None or plan.data is None:
         raise PlanError("a plan needs [target] and [data], or [answers] alone; without [target], say --recipe.")
-    model = load_target(plan.target, home, trust=trust)
-    target = as_target(model)
-    options = replace(options, recipe=load_recipe(plan, home, target.classes, trust=trust))
+    model = None if plan.target.model is None else load_target(plan.target, home, trust=trust)
+    target = as_target(model) if plan.target.url is None else endpoint(plan.target, model, home, options)
+    recipe = load_recipe(plan, home, target.classes, trust=trust)
+    options = replace(options, recipe=recipe if plan.target.url is None else behind(plan.target, recipe, model))
     if plan.data.manifest is not None:
         options = replace(options, manifest=read_manifest(home / plan.data.manifest, plan.data.id))
     frame, slices = as_frame(model, plan.target), plan.slices.columns
@@ -147,7 +152,7 @@ def materials(
 
 def load_target(target: TargetPlan, home: Path, *, trust: bool) -> Any:
     """Return the model of a plan: an estimator from its file, or a PyTorch target from weights and a module."""
-    trust, path = trust or target.trust, home / target.model
+    trust, path = trust or target.trust, home / (target.model or "")
     if path.suffix.lower() not in WEIGHTS:
         return load_model(path, target.trusted_types, trust=trust)
     if target.module is None:
@@ -159,6 +164,20 @@ def load_target(target: TargetPlan, home: Path, *, trust: bool) -> Any:
 
     classes = None if target.classes is None else np.asarray(target.classes)
     return load_torch(path, factory, classes, shape=target.shape)
+
+
+def endpoint(target: TargetPlan, model: Any, home: Path, options: Options) -> Target:
+    """Return the endpoint of a plan; its classes are the plan's, else those of its model file, if any."""
+    reserve(options.folder)
+    known = np.empty(0) if model is None else as_target(model).classes
+    classes = known if target.classes is None else np.asarray(target.classes)
+    return HttpTarget(target, classes, Surroundings(home, options.folder, options.seed, options.progress))
+
+
+def behind(target: TargetPlan, recipe: Recipe | None, model: Any) -> Recipe | None:
+    """Return how models like the one behind an endpoint are trained, and answer through what the plan knows of it."""
+    own = recipe if recipe is not None or model is None else recipe_of(None, as_target(model))
+    return HardenedRecipe(own, target.controls) if own is not None and target.controls else own
 
 
 def load_recipe(plan: Plan, home: Path, classes: Array | None, *, trust: bool) -> Recipe | None:
@@ -209,6 +228,8 @@ def as_frame(model: Any, target: TargetPlan) -> Callable[[pl.DataFrame], Any]:
     A model fitted on named columns gets a pandas frame where pandas is installed, else polars; another gets an array.
     """
     kind = target.frame
+    if kind == "auto" and target.url is not None and getattr(model, "feature_names_in_", None) is None:
+        kind = "polars"  # an endpoint is told the columns' names where its protocol has a place for them
     if kind == "auto":
         kind = "numpy" if getattr(model, "feature_names_in_", None) is None else "pandas" if _has_pandas() else "polars"
     if kind == "polars":

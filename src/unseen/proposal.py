@@ -9,22 +9,25 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from unseen.disk import write_whole
-from unseen.errors import DataError, FolderError, ModelError, did_you_mean
+from unseen.errors import DataError, FolderError, ModelError, PlanError, did_you_mean
 from unseen.features.files import present, read_table
 from unseen.sensitive import suggest
 from unseen.targets.files import WEIGHTS, load_model, unknown_types
 
 ID_NAMES = ("id", "record_id", "row_id", "uuid")
 GROUP_NAMES = ("person", "patient", "user", "subject", "member_id", "person_id", "patient_id", "user_id", "customer_id")
+MOST_CLASSES = 100
 LABEL_NAMES = ("label", "target", "y", "class", "outcome")
 
 
 def propose(  # noqa: PLR0913 - one file or column each
-    model: Path,
+    model: Path | None,
     members: Path,
     non_members: Path,
     population: Path | None = None,
     *,
+    url: str | None = None,
+    protocol: str | None = None,
     label: str | None = None,
     group: str | None = None,
     id: str | None = None,  # noqa: A002
@@ -33,6 +36,7 @@ def propose(  # noqa: PLR0913 - one file or column each
 ) -> str:
     """Return a commented plan (TOML) for these files; what it could not tell it says in a comment.
 
+    With a `url` the plan asks that endpoint in its `protocol`; a model then says how models like it are trained.
     The label column is the one given, else one whose values are the model's classes, else one named like a label. A
     pickled model is only looked into with `trust`.
     """
@@ -43,13 +47,18 @@ def propose(  # noqa: PLR0913 - one file or column each
     for given in (label, group, id):
         if given is not None and given not in columns:
             raise DataError(f"{members.name} has no column {given!r}{did_you_mean(given, columns) or '.'}")
-    fitted = _model(model, trust=trust)
-    found = label or find_label(tables[0], fitted, opened=fitted is not None)
+    if (model is None and url is None) or (url is None) != (protocol is None):
+        raise PlanError("name a model (--model), or an endpoint and what it speaks (--url and --protocol).")
+    fitted = None if model is None else _model(model, trust=trust)
+    found = label or find_label(tables[0], fitted, opened=fitted is not None or model is None)
     home = (relative_to or Path.cwd()).resolve()
     keep = {found, group or _named(columns, GROUP_NAMES), id or _named(columns, ID_NAMES, tables)}
     return _template().render(
-        model=_text(model, home),
-        pickled=model.suffix.lower() != ".skops",
+        model=None if model is None else _text(model, home),
+        url=url,
+        protocol=protocol,
+        classes=_classes([table[found] for table in tables]),
+        pickled=model is not None and model.suffix.lower() != ".skops",
         trust=trust,
         members=_text(members, home),
         non_members=_text(non_members, home),
@@ -60,7 +69,7 @@ def propose(  # noqa: PLR0913 - one file or column each
         counts=[table.height for table in tables],
         drop=_unknown_to(fitted, columns, keep),
         repeats=_may_be_persons(_unknown_to(fitted, columns, keep), tables[0], keep),
-        unknown=unknown_types(model) if model.suffix.lower() == ".skops" else [],
+        unknown=unknown_types(model) if model is not None and model.suffix.lower() == ".skops" else [],
         columns=_sliceable(tables[0], keep),
         sensitive=_sensitive(tables[0], {*keep, *_unknown_to(fitted, columns, keep)}),
         lowest=_lowest_rate(tables[1].height),
@@ -83,6 +92,13 @@ def find_label(table: pl.DataFrame, model: Any, *, opened: bool = True) -> str:
 
 def _values(column: pl.Series) -> set[str]:
     return {str(value) for value in column.unique().to_list()}
+
+
+def _classes(columns: Sequence[pl.Series]) -> list[Any]:
+    """Return the values of a label column in their order, or none where it looks like a regression's."""
+    values = pl.concat([column.drop_nulls() for column in columns], how="vertical").unique().sort()
+    few = values.dtype in {pl.String, pl.Boolean} or values.dtype.is_integer()
+    return values.to_list() if few and values.len() <= MOST_CLASSES else []
 
 
 def _model(path: Path, *, trust: bool) -> Any:
@@ -157,9 +173,9 @@ def _template() -> Any:
     return environment.get_template("plan.toml.jinja")
 
 
-def _toml(value: str | Sequence[str]) -> str:
-    """Return a string or a list of strings as TOML."""
-    if isinstance(value, str):
+def _toml(value: Any) -> str:
+    """Return a string, a number, a truth value or a list of them as TOML."""
+    if isinstance(value, str | int | float):
         return json.dumps(value, ensure_ascii=False)  # a JSON string is a TOML basic string
     return f"[{', '.join(map(_toml, value))}]"
 

@@ -37,6 +37,10 @@ def audit_report(
     plan = runnable(report, path)
     if plan.target is not None and (plan.target.trust or plan.target.trusted_types) and not trust:
         raise PlanError(f"the plan in {path.name} trusts its model file, which may run code: say --trust if you do.")
+    if plan.target is not None and plan.target.url is not None and not trust:
+        raise PlanError(
+            f"the plan in {path.name} asks an endpoint, and may show it a key: say --trust if you trust it."
+        )
     if plan.recipe is not None and not trust:
         raise PlanError(f"the plan in {path.name} runs the code of its recipe: say --trust if you trust it.")
     start = home_of(plan, path) if home is None else Path(home).resolve()

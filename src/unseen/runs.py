@@ -13,6 +13,7 @@ RECORDS = "records.parquet"
 REPORT = "report.json"
 PROCEDURE = "procedure.json"
 PLAN = "plan.toml"
+LEDGER = "endpoint.ledger"  # what an endpoint answered before the audit was complete
 
 
 class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,13 +45,20 @@ def claim(folder: Path | None, data: str, model: str, seed: int, expected: Claim
         if _read(path) != wanted:
             raise FolderError(f"{folder} holds another run (other data, model, recipe or seed); name another folder.")
         return
-    if folder.exists() and (not folder.is_dir() or any(map(_foreign, folder.iterdir()))):
-        raise FolderError(f"{folder} exists and holds something that is not a run; name an empty or a new folder.")
+    reserve(folder)
     write_whole(path, msgspec.json.encode(wanted))
 
 
+def reserve(folder: Path | None) -> None:
+    """Raise `FolderError` where `folder` holds files that are no run's, before anything is written there."""
+    if folder is None or not folder.exists() or (folder / CLAIM).exists():
+        return
+    if not folder.is_dir() or any(map(_foreign, folder.iterdir())):
+        raise FolderError(f"{folder} exists and holds something that is not a run; name an empty or a new folder.")
+
+
 def _foreign(child: Path) -> bool:
-    return child.name != PLAN and not child.name.startswith(PART)
+    return child.name not in {PLAN, LEDGER} and not child.name.startswith(PART)
 
 
 def _read(path: Path) -> Claim | None:

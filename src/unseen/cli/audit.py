@@ -9,7 +9,7 @@ import unseen
 from unseen.cli.conduct import conduct, progress_bars, say_what_was_kept, standard_output_is_ours
 
 
-def audit(
+def audit(  # noqa: PLR0913, PLR0917 - one option each
     plan: Annotated[Path | None, typer.Argument(help="The plan (TOML); `unseen init` writes one.")] = None,
     report: Annotated[
         Path | None, typer.Option("--from", help="Instead of a plan: a report.json, to run its audit again.")
@@ -24,14 +24,20 @@ def audit(
     recipe: Annotated[
         bool, typer.Option("--recipe", help="Audit the training procedure of the plan's [recipe], not one model.")
     ] = False,
+    through: Annotated[
+        str | None,
+        typer.Option(help="A url: the same model behind a deployed policy, audited too."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Run the audit that a plan describes, or a report holds; the exit code is the verdict."""
     if (plan is None) == (report is None) or (home is not None and report is None):
         raise typer.BadParameter("name a plan, or a report with --from (and --home); one of the two.")
-    if recipe and plan is None:
-        raise typer.BadParameter("--recipe needs a plan.")
-    with conduct("Finished references are kept; the same command continues."):
+    if (recipe or through is not None) and plan is None:
+        raise typer.BadParameter("--recipe and --through need a plan.")
+    if recipe and through is not None:
+        raise typer.BadParameter("--recipe audits a training procedure, --through a deployed model; one of the two.")
+    with conduct("Finished references are kept, and an endpoint's answers; the same command continues."):
         for line in unseen.replay.other_versions(report) if report is not None else []:
             typer.echo(f"unseen: {line}", err=True)
         if recipe and plan is not None:
@@ -39,6 +45,11 @@ def audit(
                 repeated = unseen.planned.audit_plan_recipe(plan, folder=out, trust=trust, progress=progress)
             unseen.renderers.show_procedure(repeated.report, json=json)
             raise typer.Exit(repeated.report.exit_code)
+        if plan is not None and (through is not None or unseen.plan.read_plan(plan).through is not None):
+            with standard_output_is_ours(), progress_bars() as progress:
+                pair = unseen.audit_plan_through(plan, through, folder=out, trust=trust, progress=progress)
+            unseen.renderers.show_through(pair.direct.report, pair.through.report, pair.comparison, json=json)
+            raise typer.Exit(pair.through.report.exit_code)
         with standard_output_is_ours(), progress_bars() as progress:
             if report is not None:
                 outcome = unseen.audit_report(report, home=home, folder=out, trust=trust, progress=progress)

@@ -10,9 +10,13 @@ from unseen.cli.conduct import conduct
 
 
 def init(  # noqa: PLR0913, PLR0917 - one option a file or column
-    model: Annotated[Path, typer.Option(help="The fitted model: .skops, or .joblib or .pkl on trust.")],
     members: Annotated[Path, typer.Option(help="Records that the model was trained on: Parquet or CSV.")],
     non_members: Annotated[Path, typer.Option(help="Records that it was not trained on, drawn the same way.")],
+    model: Annotated[Path | None, typer.Option(help="The fitted model: .skops, or .joblib or .pkl on trust.")] = None,
+    url: Annotated[str | None, typer.Option(help="Instead of a model: the endpoint to ask.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help=f"What the endpoint speaks: {', '.join(unseen.plan.PROTOCOLS)}.")
+    ] = None,
     population: Annotated[Path | None, typer.Option(help="Further non-members that an attacker may know.")] = None,
     label: Annotated[str | None, typer.Option(help="The label column, where it cannot be told.")] = None,
     group: Annotated[str | None, typer.Option(help="The column that names the person.")] = None,
@@ -29,6 +33,8 @@ def init(  # noqa: PLR0913, PLR0917 - one option a file or column
             members,
             non_members,
             population,
+            url=url,
+            protocol=protocol,
             label=label,
             group=group,
             id=id,

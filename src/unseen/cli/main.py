@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from unseen import __version__
-from unseen.cli import attacks, audit, compare, demo, init, manifest, plan, report
+from unseen.cli import attacks, audit, compare, controls, demo, guard, init, manifest, plan, report
 from unseen.cli import open as opening
 
 app = typer.Typer(
@@ -18,6 +18,11 @@ app = typer.Typer(
     epilog="Exit codes: 0 within policy (without one: no leak found), 1 over it (without one: a leak above chance), "
     "2 wrong input, 3 inconclusive or failed.",
 )
+app.command(
+    "guard",
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False},
+)(guard.guard)
 app.command("init")(init.init)
 app.command("audit")(audit.audit)
 app.command("compare")(compare.compare)
@@ -26,6 +31,7 @@ app.command("manifest")(manifest.manifest)
 app.command("report")(report.report)
 app.command("open")(opening.open_report)
 app.add_typer(attacks.app, name="attacks")
+app.add_typer(controls.app, name="controls")
 app.add_typer(plan.app, name="plan")
 
 

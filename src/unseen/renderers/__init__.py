@@ -6,3 +6,4 @@ from unseen.renderers.printing import show as show
 from unseen.renderers.printing import show_attack as show_attack
 from unseen.renderers.printing import show_catalogue as show_catalogue
 from unseen.renderers.procedure import show_procedure as show_procedure
+from unseen.renderers.through import show_through as show_through

@@ -15,8 +15,12 @@ from scipy.stats import rankdata
 from unseen.attack import Attack
 from unseen.errors import UndefinedScore
 from unseen.signal import Array, Bools, Floats
+from unseen.testing.control_checks import check_control
+from unseen.testing.promise import BrokenPromise
 from unseen.testing.reach import reach
 from unseen.testing.worlds import World, classifier
+
+__all__ = ["BrokenPromise", "check_attack", "check_control", "checks", "edges"]
 
 MakeWorld = Callable[[int, int, int, float], World]
 Arrays = dict[str, Array]
@@ -24,10 +28,6 @@ Arrays = dict[str, Array]
 Z = 4.0  # one-sided, a standard normal exceeds it with probability 3.2e-5
 WORLDS = 20
 LEAK = 2.0
-
-
-class BrokenPromise(AssertionError):
-    """An attack does not do what every attack must."""
 
 
 def repeats_itself(attack: Attack, world: MakeWorld = classifier) -> None:

@@ -1,0 +1,119 @@
+"""Answering: the numbers of an answer, taken through the controls of whoever asked, and padded."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from unseen.control import SUM_TOLERANCE, Control, Floats, Hardening
+from unseen.errors import UnseenError
+from unseen.guard.policy import Kind
+from unseen.guard.refusal import Refused, upstream_failed
+
+NUMBERS = {int, float, list}
+FEW = 8  # rows: below it NumPy takes longer to begin than Python takes to end
+BLOCK = 128  # bytes: the length of an answer is a multiple of it, so that it tells no digit of a number
+
+
+def padded(body: bytes) -> bytes:
+    """Return a JSON body with spaces after it, up to the next multiple of 128 bytes: no reader of JSON minds.
+
+    >>> len(padded(b'{"p": 0.5}')), len(padded(b'{"p": 0.25}'))
+    (128, 128)
+    """
+    return body + b" " * (-len(body) % BLOCK)
+
+
+def unreadable() -> Refused:
+    """Return what a client is told where an answer is none that the policy describes."""
+    return upstream_failed("The model's answer was not one that the policy describes; it was withheld.")
+
+
+class Answering:
+    """The controls of one request, with the coarse forms of its records (`queries`).
+
+    It counts in `dropped` what was left out; `strict` says whether numbers that nobody declared are.
+    """
+
+    __slots__ = ("_controls", "_marking", "_queries", "dropped", "strict", "texts")
+
+    def __init__(self, controls: Sequence[Hardening], queries: Sequence[bytes], *, strict: bool) -> None:
+        self._controls = [control for control in controls if control.control.surface != "text"]
+        self.texts = [control for control in controls if control.control.surface == "text"]
+        self._queries = queries
+        one = self._controls[0] if len(self._controls) == 1 else None
+        plain = one is not None and one.control.reads == "argmax" and not one.control.keyed and not one.settings
+        self._marking = one if plain else None
+        self.strict = strict
+        self.dropped = 0
+
+    def rows(self, kind: Kind, values: Any, records: int) -> list[Any]:
+        """Return one answer a record, hardened: `values` is a list of labels or numbers, or of lists of numbers."""
+        if not isinstance(values, list) or len(values) != records:
+            raise unreadable()
+        if kind == "labels":
+            return [_label(value) for value in values]
+        if kind == "probabilities" and self._marking is not None and records <= FEW and type(values[0]) is list:
+            return [marked(self._marking, row) for row in values]
+        return self.table(kind, _array(values)).tolist()
+
+    def table(self, kind: Kind, table: Floats) -> Floats:
+        """Return numbers `(records,)` or `(records, columns)`, hardened."""
+        narrow = kind == "probabilities" and table.ndim == 1
+        hardened = table[:, None] if narrow else table
+        try:
+            for control in self._controls:
+                if control.control.surface == kind:
+                    hardened = control(hardened, self._queries)
+        except UnseenError:  # its message counts what was wrong with the model's answer, which is not for clients
+            raise unreadable() from None
+        if not np.isfinite(hardened).all():
+            raise unreadable()
+        return hardened[:, 0] if narrow else hardened
+
+
+def marked(control: Hardening, row: list[float]) -> list[float]:
+    """Return what a control that reads the label alone makes of one row; it is asked once for each label.
+
+    >>> from unseen.controls.label_only import LABEL_ONLY
+    >>> marked(LABEL_ONLY.with_settings(), [0.2, 0.5, 0.3])
+    [0.0, 1.0, 0.0]
+    """
+    if (
+        not set(map(type, row)) <= {int, float}
+        or len(row) < 2
+        or min(row) < 0
+        or not abs(sum(row) - 1) <= SUM_TOLERANCE
+    ):
+        raise unreadable()
+    return _marks(control.control, len(row), row.index(max(row)))
+
+
+@lru_cache(maxsize=10_000)
+def _marks(control: Control, classes: int, label: int) -> list[float]:
+    example = np.zeros((1, classes))
+    example[0, label] = 1.0
+    return control.with_settings()(example)[0].tolist()
+
+
+def _label(value: Any) -> Any:
+    """Return a class label: a text, a truth value or a whole number, and nothing with a fraction in it."""
+    if isinstance(value, list) and len(value) == 1:
+        return [_label(value[0])]
+    whole = isinstance(value, float) and value.is_integer()
+    if value is None or whole or isinstance(value, str | bool | int):
+        return value
+    raise unreadable()
+
+
+def _array(values: list[Any]) -> Floats:
+    if not set(map(type, values)) <= NUMBERS:
+        raise unreadable()
+    try:
+        table = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise unreadable() from None
+    if table.ndim not in {1, 2}:
+        raise unreadable()
+    return table

@@ -1,0 +1,155 @@
+"""The guard as an ASGI application: one HTTP request in, one exchange through the layers, one reply out."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import aclosing, suppress
+from typing import Any
+
+from unseen.errors import UnseenError
+from unseen.guard.exchange import Exchange, Reply
+from unseen.guard.gateway import Gateway, new_id
+from unseen.guard.log.entries import Done
+from unseen.guard.refusal import Refused, bad
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ONCE = frozenset(  # said twice, two readers could take different ones
+    {b"authorization", b"x-api-key", b"content-type", b"content-length", b"content-encoding", b"transfer-encoding"}
+    | {b"idempotency-key", b"host"}
+)
+
+
+class App:
+    """Answers with whatever gateway `current` returns when a request begins: a reload swaps it between requests."""
+
+    def __init__(self, current: Callable[[], Gateway]) -> None:
+        self._current = current
+
+    def unreadable(self) -> None:
+        """Write down that something came which is no HTTP; the server has refused it."""
+        with suppress(OSError, UnseenError):
+            self._current().state.writer.append(Done, what="bad-http")
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request. Anything but HTTP is refused."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
+        gateway = self._current()
+        exchange = Exchange(scope["method"], scope["path"], {}, b"", new_id(), time.time(), time.monotonic())
+        try:
+            exchange.headers = _headers(scope, gateway)
+            exchange.body = await _body(receive, exchange.headers, gateway)
+        except Refused as refused:
+            exchange.fault = refused
+        except _Gone:
+            return
+        reply = await gateway.handle(exchange)
+        if reply.events is None:
+            await _send_whole(reply, exchange, send)
+        else:
+            await _send_events(reply, reply.events, exchange, receive, send)
+
+
+class _Gone(Exception):
+    """The client left before its request was whole."""
+
+
+def _headers(scope: Message, gateway: Gateway) -> dict[bytes, bytes]:
+    """Return the headers by name; refuse what two readers could understand differently."""
+    headers: dict[bytes, bytes] = {}
+    given = scope["headers"]
+    if len(given) > gateway.policy.guard.max_headers:
+        raise Refused(431, "headers", f"A request may have {gateway.policy.guard.max_headers} headers at most.")
+    for name, value in given:
+        if name in headers and name in ONCE:
+            raise bad("headers", "A header that may come once came twice.")
+        headers[name] = value
+    if b"transfer-encoding" in headers and b"content-length" in headers:
+        raise bad("headers", "A request has a length or a transfer encoding, not both.")
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        raise Refused(415, "content_encoding", "The body must not be compressed.")
+    if b"inference-header-content-length" in headers:
+        raise Refused(415, "content_type", "Tensors in binary form are not understood: send them as JSON.")
+    if scope.get("query_string"):
+        raise bad("query", "A query string is not understood: leave it out.")
+    return headers
+
+
+async def _body(receive: Receive, headers: dict[bytes, bytes], gateway: Gateway) -> bytes:
+    most = gateway.policy.guard.max_request_bytes
+    size = headers.get(b"content-length", b"0")
+    if not size.isdigit():
+        raise bad("headers", "The content length is not a number.")
+    too_long = Refused(413, "size", f"A body may have {most} bytes at most.")
+    if len(size) > 18 or int(size) > most:
+        raise too_long
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body", False):
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > most:
+            raise too_long
+    if message["type"] == "http.disconnect":
+        raise _Gone
+    if len(body) > most:
+        raise too_long
+    return body
+
+
+async def _send_whole(reply: Reply, exchange: Exchange, send: Send) -> None:
+    headers = [
+        (b"content-type", reply.content_type),
+        (b"content-length", str(len(reply.body)).encode()),
+        (b"x-request-id", exchange.id.encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if reply.wait_s is not None:
+        headers.append((b"retry-after", str(max(1, int(reply.wait_s + 0.999))).encode()))
+    if reply.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+async def _send_events(
+    reply: Reply, stream: AsyncIterator[bytes], exchange: Exchange, receive: Receive, send: Send
+) -> None:
+    """Send a stream event by event; stop asking the model once the client has gone."""
+    headers = [
+        (b"content-type", reply.content_type),
+        (b"cache-control", b"no-store"),
+        (b"x-request-id", exchange.id.encode()),
+    ]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    gone = asyncio.ensure_future(_disconnected(receive))
+    try:
+        async with aclosing(stream) as events:  # type: ignore[type-var] # every stream here is a generator
+            async for event in events:
+                if gone.done():
+                    return
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,192 @@
+"""Checking: what is useless or dangerous in a policy, with the reason; the first is refused, the second is said."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from unseen.control import Hardening
+from unseen.controls import harden_from
+from unseen.errors import InputError, PolicyError
+from unseen.guard.detectors import from_settings
+from unseen.guard.policy import Policy, Route, Tier, address_of
+from unseen.guard.protocols import adapter_of
+
+SIGNATURES = {"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA", "Ed25519"}
+ANY_KEY = b"any key will do to see whether"  # controls are made once to be checked, and thrown away
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence about one place of the policy; `refused` says that no guard starts with it."""
+
+    refused: bool
+    place: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{'refused' if self.refused else 'note'}: {self.place}: {self.sentence}"
+
+
+def refuse(place: str, sentence: str) -> Finding:
+    """Return a finding with which no guard starts."""
+    return Finding(refused=True, place=place, sentence=sentence)
+
+
+def note(place: str, sentence: str) -> Finding:
+    """Return a finding that is said, and starts all the same."""
+    return Finding(refused=False, place=place, sentence=sentence)
+
+
+def findings(policy: Policy) -> list[Finding]:
+    """Return everything there is to say against a policy, what is refused first."""
+    found = [*_tiers(policy), *_routes(policy), *_server(policy), *_detectors(policy), *_oidc(policy)]
+    return sorted(found, key=lambda finding: not finding.refused)
+
+
+def refuse_useless(policy: Policy) -> None:
+    """Raise `PolicyError` with the first thing that is refused."""
+    for finding in findings(policy):
+        if finding.refused:
+            raise PolicyError(f"{finding.place}: {finding.sentence}")
+
+
+def hardenings(controls: Sequence[Mapping[str, Any]], key: bytes) -> tuple[Hardening, ...]:
+    """Return the controls that a tier declares. Raises `PolicyError`."""
+    try:
+        return tuple(harden_from(declared, key=key) for declared in controls)
+    except InputError as error:
+        raise PolicyError(str(error)) from None
+
+
+def _tiers(policy: Policy) -> Iterator[Finding]:
+    if not policy.tiers:
+        yield refuse("tiers", "there is none, so no key could be used: write a [tiers.NAME] table.")
+    for name, tier in policy.tiers.items():
+        place = f"tiers.{name}"
+        budget = tier.budget
+        if budget.per_day is None and budget.lifetime is None:
+            yield refuse(place, "it has no budget: set budget.per_day or budget.lifetime, in records.")
+        if budget.per_day is not None and budget.lifetime is not None and budget.lifetime < budget.per_day:
+            yield refuse(place, "budget.per_day is above budget.lifetime, and so says nothing.")
+        yield from _controls(policy, name, tier)
+
+
+def _controls(policy: Policy, name: str, tier: Tier) -> Iterator[Finding]:
+    place = f"tiers.{name}.controls"
+    made = []
+    for declared in tier.controls:
+        try:
+            made.append(harden_from(declared, key=ANY_KEY))
+        except InputError as error:
+            yield refuse(place, str(error))
+            return
+    surfaces = {control.control.surface for control in made}
+    for route in policy.routes:
+        yield from _useless_on(route, made, place)
+        kinds = _kinds(route)
+        for kind in sorted(kinds - {"labels"} - surfaces):
+            word = f"{kind} leave as the model gives them on route {route.name or route.protocol}"
+            other = surfaces - {"text"}
+            if other and kind != "text":
+                sentence = f"{word}: no control here is for {kind}, so {sorted(other)} ones do nothing there."
+                yield refuse(place, sentence)
+            elif kind != "text":
+                yield note(place, f"{word}; see unseen controls.")
+    if {"echo", "logprobs"} <= set(tier.parameters) or "prompt_logprobs" in tier.parameters:
+        sentence = "echo beside logprobs, or prompt_logprobs, scores any text that is handed in: take one away."
+        yield refuse(f"tiers.{name}.parameters", sentence)
+
+
+def _useless_on(route: Route, made: Sequence[Hardening], place: str) -> Iterator[Finding]:
+    for hardening in made:
+        if route.classes is not None and (why := hardening.unfit(route.classes)):
+            yield refuse(place, f"{hardening.name} on route {route.name or route.protocol}: {why}.")
+
+
+def _kinds(route: Route) -> set[str]:
+    if route.protocol == "openai":
+        return {"text", "values"} if route.embeddings else {"text"}
+    return set(route.outputs.values()) or {route.answers}
+
+
+def _routes(policy: Policy) -> Iterator[Finding]:
+    for number, route in enumerate(policy.routes):
+        place = f"routes {number + 1}"
+        try:
+            adapter_of(route)
+        except PolicyError as error:
+            yield refuse(place, str(error))
+        near = any(tier.budget.per_neighbourhood for tier in policy.tiers.values())
+        if near and not route.scales and route.protocol != "openai":
+            sentence = (
+                "budgets per neighbourhood measure distance in the features' own units; set scales to weigh them."
+            )
+            yield note(place, sentence)
+        if any(scale <= 0 for scale in route.scales):
+            yield refuse(place, "scales must be above 0.")
+    names = [route.name or route.protocol for route in policy.routes]
+    if len(set(names)) < len(names):
+        yield refuse("routes", "two have one name: give each a name of its own.")
+
+
+def _server(policy: Policy) -> Iterator[Finding]:
+    server = policy.guard
+    host, _ = address_of(server.listen)
+    if not _loopback(host):
+        sentence = "it is reached from other machines, and speaks no TLS: put a proxy that does in front of it."
+        yield note("guard.listen", sentence)
+    if server.admin is not None:
+        if not _loopback(address_of(server.admin)[0]):
+            yield refuse("guard.admin", "the admin API listens on a loopback address only.")
+        if server.admin_token is None:
+            yield refuse("guard.admin_token", "the admin API needs one, named as 'env:NAME' or 'file:PATH'.")
+    upstream = urlsplit(policy.upstream.url)
+    if upstream.scheme == "http" and not _loopback(upstream.hostname or ""):
+        yield note("upstream.url", "records travel to the model's server in clear: use https.")
+    if server.mode == "shadow":
+        sentence = "shadow: what would be refused or reduced is written down, and nothing is refused or reduced."
+        yield note("guard.mode", sentence)
+    if not server.strict:
+        yield note("guard.strict", "false: numbers that the policy does not speak of leave as they come.")
+    if server.workers > 1:
+        sentence = (
+            f"rates hold for each worker: a client may reach {server.workers} times its rate; budgets hold for all."
+        )
+        yield note("guard.workers", sentence)
+        if policy.detectors:
+            yield note("guard.workers", "each worker's detectors see its own share of a client's queries.")
+
+
+def _detectors(policy: Policy) -> Iterator[Finding]:
+    if not policy.detectors:
+        yield note("detectors", "there is none: probing is not noticed; see unseen guard calibrate.")
+    try:
+        from_settings(policy.detectors)
+    except InputError as error:
+        yield refuse("detectors", str(error))
+    low, high = policy.actions.delay_s
+    if not 0 <= low <= high:
+        yield refuse("actions.delay_s", "it is written [LEAST, MOST] in seconds, the least first.")
+    elif high - low < 60 and set(policy.actions.ladder) - {"log", "alert"}:
+        sentence = "actions that come at once tell a client which query was noticed: leave a minute or more of chance."
+        yield refuse("actions.delay_s", sentence)
+
+
+def _oidc(policy: Policy) -> Iterator[Finding]:
+    if (oidc := policy.oidc) is None:
+        return
+    if wrong := [name for name in oidc.algorithms if name not in SIGNATURES]:
+        yield refuse("oidc.algorithms", f"{wrong[0]!r} is not a signature that a public key checks.")
+    if not oidc.algorithms:
+        yield refuse("oidc.algorithms", "name at least one, such as ES256.")
+    if not oidc.jwks.startswith(("https://", "file:")):
+        yield refuse("oidc.jwks", "keys come from an https address or file:PATH.")
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

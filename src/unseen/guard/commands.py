@@ -1,0 +1,288 @@
+"""The commands `unseen guard ...`, and `unseen controls` where only the guard is installed.
+
+Written with argparse, so that the small distribution needs no library for its command line.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from unseen.disk import write_whole
+from unseen.errors import FolderError, PolicyError, UnseenError
+from unseen.guard.checking import findings
+from unseen.guard.explaining import explain
+from unseen.guard.keys import Key, KeyRing
+from unseen.guard.policy import Policy, read_policy
+from unseen.guard.proposing import PROTOCOLS, proposal
+from unseen.guard.secrets import derive, read_secret, strong
+
+HOUR_S, DAY_S = 3600.0, 86_400.0
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code: 0 done, 1 a check failed, 2 wrong input, 3 failed."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        with suppress(BrokenPipeError):
+            return int(arguments.command(arguments))
+    except UnseenError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return error.exit_code
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("unseen guard", description="A policy, enforced in front of a running model.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    init = _command(commands, "init", _init, "write a commented policy")
+    init.add_argument("policy", type=Path, nargs="?", default=Path("policy.toml"))
+    init.add_argument("--protocol", choices=sorted(PROTOCOLS), default="mlflow")
+    init.add_argument("--upstream", metavar="URL", help="where the model's server is")
+    for name, command, what in (
+        ("check", _check, "say what is useless or dangerous in a policy; exit code 1 where it is refused"),
+        ("explain", _explain, "say in plain words what each client may get, and what is not stopped"),
+        ("serve", _serve, "run it; SIGHUP reads the policy again"),
+        ("status", _status, "show keys, budgets, noticed clients and the log"),
+    ):
+        _command(commands, name, command, what).add_argument("policy", type=Path)
+    _keys(commands.add_parser("keys", help="add, list, rotate and revoke API keys"))
+    _log(commands.add_parser("log", help="verify, show, export and shred the audit log"))
+    calibrate = _command(commands, "calibrate", _calibrate, "choose detector thresholds from your own traffic")
+    calibrate.add_argument("policy", type=Path)
+    calibrate.add_argument("traffic", type=Path, help="JSON Lines: client, day, profile, vectors")
+    calibrate.add_argument("--rate", type=float, default=0.001, help="client-days that may be flagged (0.001)")
+    release = _command(commands, "release", _release, "forget what was noticed of a client, and end all steps")
+    release.add_argument("policy", type=Path)
+    release.add_argument("client")
+    return parser
+
+
+def _command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: Command, what: str):  # type: ignore[no-untyped-def] # noqa: ANN202 - argparse's own type
+    parser = commands.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
+    parser.set_defaults(command=run)
+    return parser
+
+
+def _keys(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add = _command(commands, "add", _add, "make a key, and show it once")
+    add.add_argument("policy", type=Path)
+    add.add_argument("--tenant", required=True)
+    add.add_argument("--tier", default="default")
+    add.add_argument("--route", action="append", default=[], help="a route that it opens; all, where none is named")
+    add.add_argument("--days", type=float, help="after which it opens nothing")
+    _command(commands, "list", _list, "list keys, without the keys themselves").add_argument("policy", type=Path)
+    rotate = _command(commands, "rotate", _rotate, "make a key that takes another's place, budgets included")
+    revoke = _command(commands, "revoke", _revoke, "close a key at once")
+    for command in (rotate, revoke):
+        command.add_argument("policy", type=Path)
+        command.add_argument("id", help="as unseen guard keys list shows it")
+    rotate.add_argument("--overlap-hours", type=float, default=24.0, help="how long the old key still opens (24)")
+    for command in (add, rotate):
+        command.add_argument("--out", type=Path, help="write the key to a file that only you can read")
+
+
+def _log(parser: argparse.ArgumentParser) -> None:
+    from unseen.guard.exports import FORMATS
+
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    verify = _command(commands, "verify", _verify, "say whether the log is as it was written; exit code 1 where not")
+    verify.add_argument("--public-key", action="append", default=[], metavar="HEX", help="a key that may sign")
+    export = _command(commands, "export", _export, "print the log for other systems")
+    export.add_argument("--format", choices=sorted(FORMATS), default="ocsf")
+    show = _command(commands, "show", _show, "what one key or client asked and got, and in what pattern")
+    show.add_argument("--key", required=True, help="the id of a key or of a client")
+    shred = _command(commands, "shred", _shred, "delete a tenant's fingerprint key: its fingerprints then say nothing")
+    shred.add_argument("--tenant", required=True)
+    for command in (verify, export, show, shred):
+        command.add_argument("policy", type=Path)
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    path: Path = arguments.policy
+    if path.exists():
+        raise FolderError(f"{path} is there already: name another file.")
+    write_whole(path, proposal(arguments.protocol, arguments.upstream).encode())
+    sys.stdout.write(
+        f"{path} is written. Next:\n"
+        "  export UNSEEN_GUARD_SECRET=$(openssl rand -hex 32)   # keep it\n"
+        f"  unseen guard check {path}\n"
+        f"  unseen guard keys add {path} --tenant TENANT\n"
+        f"  unseen guard serve {path}\n"
+    )
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    found = findings(read_policy(arguments.policy))
+    for finding in found:
+        sys.stdout.write(f"{finding}\n")
+    refused = sum(finding.refused for finding in found)
+    sys.stdout.write(f"{refused} refused, {len(found) - refused} notes.\n")
+    return 1 if refused else 0
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    sys.stdout.write(explain(read_policy(arguments.policy)))
+    return 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from unseen.guard.serving import serve
+
+    return serve(arguments.policy, _say)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _ring(policy: Policy) -> KeyRing:
+    secret = strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret")
+    return KeyRing(Path(policy.guard.state), derive(secret, "keys"))
+
+
+def _add(arguments: argparse.Namespace) -> int:
+    policy = read_policy(arguments.policy)
+    if arguments.tier not in policy.tiers:
+        raise PolicyError(f"the policy has no tier {arguments.tier!r}; it has {sorted(policy.tiers)}.")
+    routes = {route.name or route.protocol for route in policy.routes}
+    if unknown := [route for route in arguments.route if route not in routes]:
+        raise PolicyError(f"the policy has no route {unknown[0]!r}; it has {sorted(routes)}.")
+    expires = None if arguments.days is None else time.time() + arguments.days * DAY_S
+    ring = _ring(policy)
+    return _hand_over(
+        *ring.add(tenant=arguments.tenant, tier=arguments.tier, scopes=arguments.route, expires=expires), arguments.out
+    )
+
+
+def _rotate(arguments: argparse.Namespace) -> int:
+    ring = _ring(read_policy(arguments.policy))
+    return _hand_over(*ring.rotate(arguments.id, arguments.overlap_hours * HOUR_S), arguments.out)
+
+
+def _hand_over(key: Key, token: str, out: Path | None) -> int:
+    if out is not None:
+        write_whole(out, token.encode() + b"\n")
+        sys.stdout.write(f"key {key.id} of tenant {key.tenant} is in {out}; this is its only copy.\n")
+    else:
+        sys.stderr.write(f"key {key.id} of tenant {key.tenant}; the line below is its only copy.\n")
+        sys.stdout.write(token + "\n")
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    now = time.time()
+    for key in _ring(read_policy(arguments.policy)).all():
+        state = "revoked" if key.revoked else "open" if key.valid(now) else "expired"
+        until = "" if key.expires is None else f" until {_time(key.expires)}"
+        routes = ", ".join(key.scopes) or "all routes"
+        took = f", takes the place of {key.replaces}" if key.replaces else ""
+        sys.stdout.write(
+            f"{key.id}  {state}{until}  {key.tenant}  tier {key.tier}, {routes}, made {_time(key.created)}{took}\n"
+        )
+    return 0
+
+
+def _revoke(arguments: argparse.Namespace) -> int:
+    key = _ring(read_policy(arguments.policy)).revoke(arguments.id)
+    sys.stdout.write(f"key {key.id} of tenant {key.tenant} opens nothing any more.\n")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from unseen.guard.gateway import signing_key
+    from unseen.guard.log.chain import public_of
+    from unseen.guard.log.verifying import verify
+
+    policy = read_policy(arguments.policy)
+    try:
+        keys = [bytes.fromhex(key) for key in arguments.public_key]
+    except ValueError:
+        raise PolicyError("a public key is written as 64 hexadecimal digits.") from None
+    said = "the keys given"
+    if not keys:
+        try:
+            keys = [public_of(signing_key(strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret")))]
+            said = "this guard's key"
+        except PolicyError:
+            said = "the key that each chain names itself, which is no proof of who wrote it"
+    verdicts = verify(Path(policy.guard.state) / "log", keys)
+    if not verdicts:
+        raise FolderError(f"there is no log in {policy.guard.state}/log.")
+    for one in verdicts:
+        state = f"BROKEN at {one.bad}" if one.bad else "as it was written"
+        torn = f"; {one.torn_bytes} torn bytes of killed writers" if one.torn_bytes else ""
+        sys.stdout.write(
+            f"{one.chain}: {state}; {one.records} records, {one.signed} signatures by {said}, "
+            f"{one.unsigned} records after the last{torn}\n"
+        )
+    return 1 if any(one.bad for one in verdicts) else 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from unseen.guard.exports import FORMATS
+    from unseen.guard.log.reading import entries
+
+    form = FORMATS[arguments.format]
+    policy = read_policy(arguments.policy)
+    for entry in entries(Path(policy.guard.state) / "log"):
+        if (line := form(entry)) is not None:
+            sys.stdout.write(line + "\n")
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from unseen.guard.incident import incident
+    from unseen.guard.log.reading import entries
+
+    policy = read_policy(arguments.policy)
+    sys.stdout.write(incident(entries(Path(policy.guard.state) / "log"), arguments.key))
+    return 0
+
+
+def _shred(arguments: argparse.Namespace) -> int:
+    from unseen.guard.gateway import tenant_key_path
+
+    policy = read_policy(arguments.policy)
+    path = tenant_key_path(Path(policy.guard.state), arguments.tenant)
+    if not path.exists():
+        raise PolicyError("there is no fingerprint key of this tenant.")
+    path.unlink()
+    sys.stdout.write(
+        "The fingerprints of this tenant say nothing any more. Guards that run make a new key after a restart.\n"
+    )
+    return 0
+
+
+def _calibrate(arguments: argparse.Namespace) -> int:
+    from unseen.guard.calibration import calibrate_from
+
+    sys.stdout.write(calibrate_from(read_policy(arguments.policy), arguments.traffic, arguments.rate))
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from unseen.guard.status import status
+
+    sys.stdout.write(status(read_policy(arguments.policy)))
+    return 0
+
+
+def _release(arguments: argparse.Namespace) -> int:
+    from unseen.guard.watching import released
+
+    policy = read_policy(arguments.policy)
+    if not released(Path(policy.guard.state), arguments.client):
+        raise PolicyError(f"nothing was noticed of the client {arguments.client!r}.")
+    sys.stdout.write(f"what was noticed of {arguments.client} is forgotten; running guards see it within a second.\n")
+    return 0
+
+
+def _time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))

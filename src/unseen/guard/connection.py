@@ -1,0 +1,76 @@
+"""Connection: uvicorn's HTTP with limits on the size of a request's head and on how long a request may take to come."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_BYTES = 32_768
+
+
+class GuardedHttp(HttpToolsProtocol):
+    """Closes a connection whose request has too long a head, or does not come in time, and reports what is no HTTP.
+
+    A request that comes whole at once, as nearly all do, costs two comparisons.
+    """
+
+    patience_s = 10.0
+    _open = False  # whether a request has begun and is not whole
+    _head = False  # whether its head is not whole
+    _head_bytes = 0
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(self.patience_s, self._late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._rest()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; wait for the rest where it does not end a request."""
+        super().data_received(data)
+        if self._head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self.send_400_response("The head of the request is too long.")
+        if self._open and self._timer is None:
+            self._timer = self.loop.call_later(self.patience_s, self._late)
+        elif not self._open:
+            self._rest()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._open = self._head = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Its head is whole."""
+        self._head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """It is whole."""
+        self._open = False
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, and let the application write it down."""
+        self._open = self._head = False
+        if (note := getattr(self.app, "unreadable", None)) is not None:
+            note()
+        super().send_400_response(msg)
+
+    def _rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _late(self) -> None:
+        self._timer = None
+        if not self.transport.is_closing():
+            self.transport.close()

@@ -1,0 +1,111 @@
+"""Explaining: what a policy means, in plain words: who gets what, what is kept, and what is not stopped."""
+
+from collections.abc import Iterator
+
+from unseen.guard.checking import findings, hardenings
+from unseen.guard.policy import Budget, Policy, Tier, rate_of
+
+NOT_STOPPED = """\
+An attack that needs one query for each person, and the label alone (OSLO, YOQO): no rate, budget per record, control \
+or detector here sees it. A budget slows it to that many people.
+Many accounts: every limit of a key or a tenant holds for that key or tenant. Budgets of everybody together hold for \
+all; who gets a key is decided outside.
+What the answers themselves give away: a control reduces it, and only an audit through this policy says how far \
+(unseen audit --through). An overfitted model stays overfitted: regularise it, or train with differential privacy.
+Whoever reaches the model's server past the guard, its weights, or this machine.
+Noticing is late by design: what was asked before a step is taken has been answered.
+""".splitlines()
+
+
+def explain(policy: Policy) -> str:
+    """Return the policy in words, with everything that may be said against it.
+
+    >>> from unseen.guard.policy import policy_from
+    >>> print(explain(policy_from({"upstream": {"url": "http://127.0.0.1:5001"}, "routes": [{"protocol": "mlflow"}],
+    ...     "tiers": {"basic": {"budget": {"per_day": 500}, "controls": [{"name": "label-only"}]}}})).splitlines()[4])
+    A key of tier basic
+    """
+    return "\n".join(_lines(policy)) + "\n"
+
+
+def _lines(policy: Policy) -> Iterator[str]:
+    server = policy.guard
+    word = (
+        "enforces this policy" if server.mode == "enforce" else "writes down what this policy would do, and does none"
+    )
+    yield f"The guard on {server.listen} {word}, in front of {policy.upstream.url}."
+    yield f"It speaks: {', '.join(_route(policy))}. Nothing else is forwarded."
+    yield f"A request may have {server.max_request_bytes:,} bytes and {server.max_records:,} records."
+    yield ""
+    for name, tier in policy.tiers.items():
+        yield from _tier(name, tier)
+    for whose, budget in (("Each tenant", policy.budgets.tenant), ("Everybody together", policy.budgets.total)):
+        if said := _budget(budget):
+            yield f"{whose} may ask about {said}."
+    yield ""
+    yield from _kept(policy)
+    yield ""
+    yield "What this does NOT stop"
+    yield from (f"- {sentence}" for sentence in NOT_STOPPED)
+    if found := findings(policy):
+        yield ""
+        yield "What there is to say against it"
+        yield from (f"- {finding}" for finding in found)
+
+
+def _route(policy: Policy) -> Iterator[str]:
+    for route in policy.routes:
+        answers = (
+            "texts" if route.protocol == "openai" else ", ".join(sorted(set(route.outputs.values()))) or route.answers
+        )
+        yield f"{route.name or route.protocol} ({route.protocol}; answers are {answers})"
+
+
+def _tier(name: str, tier: Tier) -> Iterator[str]:
+    per_second, burst = rate_of(tier.rate)
+    yield f"A key of tier {name}"
+    yield f"  asks {per_second:g} times a second at most, {burst} at once after a rest;"
+    yield f"  may ask about {_budget(tier.budget) or 'any number of records'};"
+    for hardening in hardenings(tier.controls, b"only to be described"):
+        control = hardening.control
+        settings = ", ".join(f"{key} = {value}" for key, value in hardening.settings.items() if key != "allow")
+        yield f"  gets {control.name}{f' ({settings})' if settings else ''}: hides {control.hides};"
+        yield f"      promises {control.promises}; does not stop {control.does_not_stop};"
+    if not tier.controls:
+        yield "  gets answers as the model gives them;"
+    if tier.parameters:
+        yield f"  may also set {', '.join(tier.parameters)}."
+
+
+def _budget(budget: Budget) -> str:
+    said = []
+    if budget.per_day is not None:
+        said.append(f"{budget.per_day:,} records a day (UTC)")
+    if budget.lifetime is not None:
+        said.append(f"{budget.lifetime:,} in all")
+    if budget.per_neighbourhood is not None:
+        said.append(f"{budget.per_neighbourhood:,} times about nearly the same record")
+    return ", ".join(said)
+
+
+def _kept(policy: Policy) -> Iterator[str]:
+    stranded = policy.guard.workers * policy.store.lease
+    disk = "also a power cut" if policy.store.durability == "power" else "a killed process, not a power cut"
+    yield (
+        f"Budgets are charged in {policy.store.kind} before the model is asked, and survive {disk}. "
+        f"A crash strands at most {stranded} records of each; it never lets more through."
+    )
+    log = (
+        "also a power cut"
+        if policy.log.durability == "power"
+        else "a killed process; a power cut may take the last second"
+    )
+    yield (
+        "Every request is written to the log before its answer leaves: who, when, how many records, what was decided, "
+        f"and keyed fingerprints; never the records or the answers. It survives {log}."
+    )
+    if policy.detectors:
+        steps = ", then ".join(policy.actions.ladder)
+        low, high = (seconds / 60 for seconds in policy.actions.delay_s)
+        sought = ", ".join(policy.detectors)
+        yield f"Probing is looked for ({sought}); it leads to {steps}, {low:g} to {high:g} minutes later."

@@ -1,0 +1,48 @@
+"""Elastic Common Schema 8: one JSON object a line."""
+
+from typing import Any
+
+import msgspec
+
+from unseen import __version__
+from unseen.guard.exports.event import event_of, facts, moment
+from unseen.guard.log.entries import Asked, Entry, Seen
+
+VERSION = "8.17.0"
+
+
+def ecs(entry: Entry) -> str | None:
+    """Return an entry as ECS."""
+    event = event_of(entry)
+    if event is None:
+        return None
+    seen = isinstance(entry, Seen)
+    told: dict[str, Any] = {
+        "@timestamp": moment(entry.t),
+        "ecs": {"version": VERSION},
+        "message": event.said,
+        "event": {
+            "kind": "alert" if seen else "event",
+            "category": ["intrusion_detection"] if seen else ["api"],
+            "type": ["indicator"] if seen else ["access"] if isinstance(entry, Asked) else ["change"],
+            "action": event.name,
+            "outcome": "success" if event.success else "failure",
+            "severity": event.severity,
+            "sequence": entry.n,
+            "module": "unseen",
+        },
+        "observer": {"vendor": "unseen", "product": "guard", "version": __version__},
+        "unseen": facts(entry),
+    }
+    if client := getattr(entry, "client", ""):
+        told["user"] = {"id": client}
+    if isinstance(entry, Asked):
+        told["http"] = {"response": {"status_code": entry.status}}
+        told["event"] |= {"id": entry.id, "duration": int(entry.ms * 1e6)}
+        told["organization"] = {"id": entry.tenant}
+    if seen:
+        told["threat"] = {
+            "framework": "MITRE ATLAS",
+            "technique": {"id": ["AML.T0024.000"], "name": ["Infer Training Data Membership"]},
+        }
+    return msgspec.json.encode(told).decode()

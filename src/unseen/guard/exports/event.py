@@ -1,0 +1,75 @@
+"""What every form says of an entry: a name, a severity, an outcome, and words for people."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from unseen.guard.log.entries import Asked, Done, Entry, Head, Seen, Start
+
+INFORMATIONAL, LOW, MEDIUM, HIGH = 1, 2, 3, 4  # OCSF's severities
+STEPS = {"tighten", "reauthenticate", "suspend"}
+
+
+@dataclass(frozen=True)
+class Event:
+    """`name` is a word for programs, `said` for people."""
+
+    name: str
+    severity: int
+    success: bool
+    said: str
+
+
+def event_of(entry: Entry) -> Event | None:
+    """Return what to say of an entry; None for what only the chain needs."""
+    if isinstance(entry, Start | Head):
+        return None
+    if isinstance(entry, Seen):
+        return Event("probing", MEDIUM, success=True, said=f"detector {entry.detector} saw probing")
+    if isinstance(entry, Done):
+        severity = HIGH if entry.what in STEPS else MEDIUM if entry.what in {"alert", "policy-refused"} else LOW
+        return Event(entry.what, severity, success=entry.what != "policy-refused", said=f"guard: {entry.what}")
+    return Event(*_asked(entry))
+
+
+def _asked(entry: Asked) -> tuple[str, int, bool, str]:
+    if entry.status == 200:
+        return "answered", INFORMATIONAL, True, f"answered {entry.records} records"
+    severity = LOW if entry.status < 500 else MEDIUM
+    return entry.reason, severity, False, f"refused with {entry.status}: {entry.reason}"
+
+
+def moment(seconds: float) -> str:
+    """Return a time as RFC 3339 says it.
+
+    >>> moment(0.25)
+    '1970-01-01T00:00:00.250Z'
+    """
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def facts(entry: Entry) -> dict[str, str | int | float]:
+    """Return the plain facts of an entry by name; fingerprints and the chain stay in the log."""
+    names = {
+        Asked: (
+            "id",
+            "client",
+            "key",
+            "tenant",
+            "tier",
+            "route",
+            "status",
+            "reason",
+            "records",
+            "ms",
+            "policy",
+            "shadow",
+        ),
+        Seen: ("client", "detector", "strength"),
+        Done: ("what", "client", "detail", "count"),
+    }.get(type(entry), ())
+    found = {name: getattr(entry, name) for name in names}
+    if isinstance(entry, Asked):
+        found |= {"parameters": ",".join(entry.parameters), "controls": ",".join(entry.controls)}
+    if isinstance(entry, Seen):
+        found |= {f"evidence_{name}": value for name, value in entry.evidence.items()}
+    return {name: value for name, value in found.items() if value not in {"", 0} or name in {"status", "records"}}

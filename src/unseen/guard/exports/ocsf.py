@@ -1,0 +1,83 @@
+"""Open Cybersecurity Schema Framework 1.8: API Activity (6003), Detection Finding (2004) with its ATLAS technique."""
+
+from typing import Any
+
+import msgspec
+
+from unseen import __version__
+from unseen.guard.exports.event import Event, event_of, facts
+from unseen.guard.log.entries import Asked, Entry, Seen
+
+VERSION = "1.8.0"
+READ, UPDATE = 2, 3
+ATTACK = {
+    "technique": {"uid": "AML.T0024.000", "name": "Infer Training Data Membership"},
+    "tactic": {"uid": "AML.TA0010", "name": "Exfiltration"},
+    "version": "5.6.1",
+}
+
+
+def ocsf(entry: Entry) -> str | None:
+    """Return an entry as one OCSF event."""
+    event = event_of(entry)
+    if event is None:
+        return None
+    told = _finding(entry, event) if isinstance(entry, Seen) else _activity(entry, event)
+    return msgspec.json.encode(told).decode()
+
+
+def _activity(entry: Entry, event: Event) -> dict[str, Any]:
+    asked = entry if isinstance(entry, Asked) else None
+    activity = READ if asked else UPDATE
+    client = getattr(entry, "client", "")
+    api: dict[str, Any] = {"operation": asked.route or "unknown" if asked else event.name}
+    if asked:
+        api |= {"request": {"uid": asked.id}, "response": {"code": asked.status, "error": asked.reason}}
+        api["service"] = {"name": asked.route or "unknown"}
+    return _common(entry, event, 6, 6003, activity) | {
+        "activity_name": {READ: "Read", UPDATE: "Update"}[activity],
+        "actor": {"user": {"uid": client or "unknown", "type_id": 0}},
+        "api": api,
+        "src_endpoint": {"uid": client or "unknown"},
+        "status_id": 1 if event.success else 2,
+        "status_detail": event.name,
+    }
+
+
+def _finding(entry: Seen, event: Event) -> dict[str, Any]:
+    uid = f"{entry.detector}-{entry.client}-{entry.n}"
+    return _common(entry, event, 2, 2004, 1) | {
+        "activity_name": "Create",
+        "finding_info": {
+            "uid": uid,
+            "title": "Probing of a model's training data",
+            "desc": event.said,
+            "created_time": int(entry.t * 1000),
+            "analytic": {"name": entry.detector, "type_id": 2},
+            "attacks": [ATTACK],
+        },
+        "resources": [{"uid": entry.client, "type": "client"}],
+        "evidences": [{"data": entry.evidence}],
+        "is_alert": True,
+        "status_id": 1,
+        "confidence_id": 0,
+    }
+
+
+def _common(entry: Entry, event: Event, category: int, kind: int, activity: int) -> dict[str, Any]:
+    return {
+        "category_uid": category,
+        "class_uid": kind,
+        "activity_id": activity,
+        "type_uid": kind * 100 + activity,
+        "time": int(entry.t * 1000),
+        "severity_id": event.severity,
+        "message": event.said,
+        "metadata": {
+            "version": VERSION,
+            "product": {"name": "guard", "vendor_name": "unseen", "version": __version__},
+            "sequence": entry.n,
+            "log_name": "unseen guard audit log",
+        },
+        "unmapped": facts(entry),
+    }

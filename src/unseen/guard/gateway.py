@@ -1,0 +1,170 @@
+"""The guard on one page: a policy, its state, and the layers that a request goes through."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from unseen import __version__
+from unseen.control import Hardening
+from unseen.errors import PolicyError
+from unseen.guard.budget import Store
+from unseen.guard.checking import hardenings, refuse_useless
+from unseen.guard.exchange import Exchange, Handler, Reply
+from unseen.guard.keys import KeyRing
+from unseen.guard.layers.authenticated import Tokens, authenticated
+from unseen.guard.layers.charged import Charged
+from unseen.guard.layers.forwarded import Forwarded
+from unseen.guard.layers.paced import paced
+from unseen.guard.layers.recorded import recorded
+from unseen.guard.layers.understood import understood
+from unseen.guard.leases import Leases
+from unseen.guard.log.writer import Writer
+from unseen.guard.neighbourhood import Neighbourhoods
+from unseen.guard.pace import Pace
+from unseen.guard.policy import Policy
+from unseen.guard.protocols import adapter_of
+from unseen.guard.secrets import derive, read_secret, strong
+from unseen.guard.stores import open_store
+from unseen.guard.upstream import Upstream
+from unseen.guard.watching import Watch
+
+
+@dataclass(eq=False)
+class State:
+    """What one worker holds open: it outlives policies, which come and go by reload."""
+
+    folder: Path
+    secret: bytes = field(repr=False)
+    keys: KeyRing
+    store: Store
+    leases: Leases
+    writer: Writer
+    pace: Pace = field(default_factory=Pace)
+    tenants: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+    def tenant_key(self, tenant: str) -> bytes:
+        """Return the key of a tenant's fingerprints, made when first needed; see `shredding`."""
+        if tenant not in self.tenants:
+            self.tenants[tenant] = read_tenant_key(self.folder, tenant)
+        return self.tenants[tenant]
+
+    async def close(self) -> None:
+        """Give back what is held, sign the log's last head, let go of everything."""
+        await self.leases.close()
+        self.store.close()
+        self.writer.close()
+
+
+def open_state(policy: Policy, worker: int = 0) -> State:
+    """Open what a worker needs; call it inside the event loop. Raises `PolicyError` or `FolderError`."""
+    secret = strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret")
+    folder = Path(policy.guard.state)
+    store = open_store(policy.store, folder)
+    return State(
+        folder=folder,
+        secret=secret,
+        keys=KeyRing(folder, derive(secret, "keys")),
+        store=store,
+        leases=Leases(store, lease=policy.store.lease, workers=policy.guard.workers),
+        writer=Writer(
+            folder / "log" / f"worker-{worker}",
+            signing_key(secret),
+            policy.log,
+            policy=policy.digest,
+            version=__version__,
+        ),
+    )
+
+
+def signing_key(secret: bytes) -> Ed25519PrivateKey:
+    """Return the key that signs the log."""
+    return Ed25519PrivateKey.from_private_bytes(derive(secret, "log signatures"))
+
+
+def tenant_key_path(folder: Path, tenant: str) -> Path:
+    """Return where the key of a tenant's fingerprints stands."""
+    return folder / "fingerprint-keys" / hashlib.sha256(tenant.encode()).hexdigest()[:32]
+
+
+def read_tenant_key(folder: Path, tenant: str) -> bytes:
+    """Return the random key of a tenant's fingerprints, made if there is none; deleting its file shreds them."""
+    path = tenant_key_path(folder, tenant)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        key = path.read_bytes()
+        while len(key) < 32:  # another worker is writing it
+            time.sleep(0.001)
+            key = path.read_bytes()
+        return key
+    with os.fdopen(handle, "wb") as file:
+        file.write(os.urandom(32))
+    return path.read_bytes()
+
+
+class Gateway:
+    """One policy, ready to answer: `handle` takes an exchange through all layers. Nothing here changes afterwards."""
+
+    def __init__(
+        self, policy: Policy, state: State, upstream: Upstream, watch: Watch, tokens: Tokens | None = None
+    ) -> None:
+        refuse_useless(policy)
+        self.policy = policy
+        self.state = state
+        self.upstream = upstream
+        self.watch = watch
+        self._hardenings = {
+            name: hardenings(tier.controls, derive(state.secret, "controls")) for name, tier in policy.tiers.items()
+        }
+        self.handle: Handler = self._stack(tokens)
+
+    @cached_property
+    def _tightened(self) -> tuple[Hardening, ...]:
+        return hardenings(({"name": "label-only"}, {"name": "no-logprobs"}), b"")
+
+    def _stack(self, tokens: Tokens | None) -> Handler:
+        """Build the layers from the inside out."""
+        policy, state = self.policy, self.state
+        near = Neighbourhoods(derive(state.secret, "neighbourhoods"), policy.neighbourhood.radius)
+        routes = [(route, adapter_of(route)) for route in named(policy).routes]
+        layers: list[Callable[[Handler], Handler]] = [
+            lambda inner: Charged(inner, policy, state.leases, state.store, near),
+            lambda inner: understood(inner, policy, state.tenant_key),
+            lambda inner: paced(inner, policy, state.pace),
+            lambda inner: authenticated(inner, policy, state.keys, tokens, routes, self.watch),
+            lambda inner: recorded(inner, policy, state.writer, policy.digest, self._notice),
+        ]
+        handler: Handler = Forwarded(policy, self.upstream, self._controls)
+        for layer in layers:
+            handler = layer(handler)
+        return handler
+
+    def _controls(self, exchange: Exchange) -> tuple[Hardening, ...]:
+        own = self._hardenings[exchange.client.tier]
+        return (*own, *self._tightened) if self.watch.tightened(exchange.client.id) else own
+
+    def _notice(self, exchange: Exchange, reply: Reply) -> None:
+        if reply.status == 200:
+            self.watch.notice(exchange)
+
+
+def named(policy: Policy) -> Policy:
+    """Return the policy with a name for every route: its protocol, or the one it has."""
+    import msgspec
+
+    routes = tuple(msgspec.structs.replace(route, name=route.name or route.protocol) for route in policy.routes)
+    if len({route.name for route in routes}) < len(routes):
+        raise PolicyError("two routes have one name: give each [[routes]] table a name of its own.")
+    return msgspec.structs.replace(policy, routes=routes)
+
+
+def new_id() -> str:
+    """Return a name for one request that tells nothing and comes once."""
+    return os.urandom(8).hex()

@@ -1,0 +1,172 @@
+"""API keys: made from 32 random bytes, kept as a keyed hash (BLAKE2b), found by prefix, compared in constant time."""
+
+import base64
+import hmac
+import os
+import secrets
+import time
+import zlib
+from collections.abc import Iterable
+from hashlib import blake2b
+from pathlib import Path
+
+import msgspec
+
+from unseen.disk import write_whole
+from unseen.errors import FolderError, PolicyError
+from unseen.guard.client import Client
+
+FILE = "keys.json"
+PREFIX = "unseen"
+NOTHING = "0" * 64  # what an unknown key is compared with, so that it takes as long as a known one
+LOOK_S = 1.0  # how often the file is looked at for changes made by another process
+
+
+class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is kept of a key: everything but the key. Times are seconds since 1970; `scopes` names routes, () is all."""
+
+    id: str
+    hash: str
+    tenant: str
+    tier: str
+    created: float
+    scopes: tuple[str, ...] = ()
+    expires: float | None = None
+    revoked: float | None = None
+    replaces: str | None = None
+
+    def valid(self, now: float) -> bool:
+        """Whether it opens anything at a time."""
+        return self.revoked is None and (self.expires is None or now < self.expires)
+
+    @property
+    def client(self) -> Client:
+        """Who asks with it: a rotated key stays the same client, with the same budgets."""
+        return Client(self.replaces or self.id, self.tenant, self.tier, frozenset(self.scopes), self.id)
+
+
+class KeyRing:
+    """The keys of one state folder; `pepper` is derived from the guard's secret and never kept beside them."""
+
+    def __init__(self, folder: Path, pepper: bytes) -> None:
+        self._path = folder / FILE
+        self._pepper = pepper
+        self._keys: dict[str, Key] = {}
+        self._seen: tuple[int, int, int] | None = None
+        self._looked = float("-inf")
+        self.refresh()
+
+    def __repr__(self) -> str:
+        return f"KeyRing({len(self._keys)} keys)"
+
+    def refresh(self) -> None:
+        """Read the file again if another process changed it; a damaged file leaves what was known, unless at start."""
+        try:
+            found = self._path.stat()
+            seen = (found.st_mtime_ns, found.st_size, found.st_ino)
+            if seen == self._seen:
+                return
+            keys = msgspec.json.decode(self._path.read_bytes(), type=list[Key])
+        except FileNotFoundError:
+            seen, keys = None, []
+        except (OSError, msgspec.DecodeError) as error:
+            if self._seen is not None:
+                return
+            raise FolderError(f"{self._path} does not hold keys ({type(error).__name__}): restore it.") from None
+        self._seen, self._keys = seen, {key.id: key for key in keys}
+
+    def find(self, token: str, now: float) -> Client | None:
+        """Return who asks, or None for a key that is unknown, wrong, expired or revoked: all in the same time."""
+        if now - self._looked > LOOK_S or now < self._looked:
+            self._looked = now
+            self.refresh()
+        key = self._keys.get(_id_of(token))
+        same = hmac.compare_digest(self._hash(token), key.hash if key else NOTHING)
+        return key.client if key is not None and same and key.valid(now) else None
+
+    def made(self, name: str) -> float:
+        """Return when a key was made; for ever ago where it is none of ours."""
+        key = self._keys.get(name)
+        return key.created if key else 0.0
+
+    def add(
+        self,
+        *,
+        tenant: str,
+        tier: str,
+        scopes: Iterable[str] = (),
+        expires: float | None = None,
+        replaces: str | None = None,
+    ) -> tuple[Key, str]:
+        """Make a key and keep its hash; the second part is the only copy of the key itself."""
+        if not tenant.isprintable() or not tenant or len(tenant) > 100 or ":" in tenant:
+            raise PolicyError("a tenant is 1 to 100 printable characters without ':'.")
+        self.refresh()
+        now = time.time()
+        name = base64.b32encode(os.urandom(5)).decode().lower()
+        bare = f"{PREFIX}_{name}_{secrets.token_urlsafe(32)}"
+        token = bare + _checksum(bare)
+        key = Key(name, self._hash(token), tenant, tier, now, tuple(scopes), expires, None, replaces)
+        self._write([*self._keys.values(), key])
+        return key, token
+
+    def rotate(self, name: str, overlap_s: float) -> tuple[Key, str]:
+        """Make a key that takes the place of another, which still opens for `overlap_s` seconds."""
+        old = self.get(name)
+        if not old.valid(time.time()):
+            raise PolicyError(f"the key {name} has expired or was revoked: add a new one.")
+        key, token = self.add(
+            tenant=old.tenant,
+            tier=old.tier,
+            scopes=old.scopes,
+            expires=old.expires,
+            replaces=old.replaces or old.id,
+        )
+        end = time.time() + overlap_s
+        self._replace(msgspec.structs.replace(old, expires=min(end, old.expires or end)))
+        return key, token
+
+    def revoke(self, name: str) -> Key:
+        """Close a key at once: guards that run notice within a second."""
+        key = msgspec.structs.replace(self.get(name), revoked=time.time())
+        self._replace(key)
+        return key
+
+    def get(self, name: str) -> Key:
+        """Return what is kept of a key."""
+        self.refresh()
+        if name not in self._keys:
+            raise PolicyError(f"there is no key {name!r}: unseen guard keys list shows what there is.")
+        return self._keys[name]
+
+    def all(self) -> list[Key]:
+        """Return what is kept of every key, oldest first."""
+        self.refresh()
+        return sorted(self._keys.values(), key=lambda key: key.created)
+
+    def _replace(self, key: Key) -> None:
+        self._write([key if old.id == key.id else old for old in self._keys.values()])
+
+    def _write(self, keys: list[Key]) -> None:
+        write_whole(self._path, msgspec.json.format(msgspec.json.encode(keys)))
+        self._seen = None
+        self.refresh()
+
+    def _hash(self, token: str) -> str:
+        return blake2b(token.encode("utf-8", "surrogateescape"), key=self._pepper, digest_size=32).hexdigest()
+
+
+def _id_of(token: str) -> str:
+    """Return the prefix by which a key is found, or nothing where this is no key of ours.
+
+    >>> _id_of("Bearer of bad news")
+    ''
+    """
+    parts = token.split("_", 2)
+    whole = len(parts) == 3 and parts[0] == PREFIX and token[-6:] == _checksum(token[:-6])
+    return parts[1] if whole else ""
+
+
+def _checksum(bare: str) -> str:
+    """Return six digits that tell a mistyped key from a wrong one, and let scanners of code find keys."""
+    return f"{zlib.crc32(bare.encode('utf-8', 'surrogateescape')) & 0xFFFFFF:06x}"

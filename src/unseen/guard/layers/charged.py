@@ -1,0 +1,83 @@
+"""How much: every record is charged, durably, before the model is asked; an idempotency key charges once."""
+
+import asyncio
+from hashlib import blake2b
+
+from unseen.guard.budget import Charge, Kept, Store, charges, what_is_full
+from unseen.guard.exchange import Exchange, Handler, Reply
+from unseen.guard.leases import Leases
+from unseen.guard.neighbourhood import Neighbourhoods
+from unseen.guard.policy import Policy
+from unseen.guard.question import Question
+from unseen.guard.refusal import Refused, bad
+
+LONGEST = 255  # bytes of an idempotency key
+GRACE_S = 5.0  # beyond the model's time: then a request with the same key takes over from a worker that died
+
+
+class Charged:
+    """Refuses with 429 what is beyond a budget. What is charged comes back only where no answer can have left."""
+
+    def __init__(self, inner: Handler, policy: Policy, leases: Leases, store: Store, near: Neighbourhoods) -> None:
+        self._inner = inner
+        self._policy = policy
+        self._leases = leases
+        self._store = store
+        self._near = near
+        self._shadow = policy.guard.mode == "shadow"
+
+    async def __call__(self, exchange: Exchange) -> Reply:
+        """Charge, ask, and give back where that failed."""
+        if not isinstance(exchange.question, Question):
+            return await self._inner(exchange)
+        said = exchange.headers.get(b"idempotency-key")
+        if said is None or self._shadow:
+            return await self._spend(exchange)
+        if len(said) > LONGEST or exchange.question.stream:
+            raise bad("idempotency", f"An idempotency key has up to {LONGEST} bytes, and no stream can have one.")
+        return await self._once(exchange, said)
+
+    async def _once(self, exchange: Exchange, said: bytes) -> Reply:
+        """Answer the first request with an idempotency key, and repeat that answer's bytes to the others."""
+        loop, thread = asyncio.get_running_loop(), self._leases.thread
+        token = blake2b(exchange.client.id.encode() + b"\0" + said, digest_size=32).digest()
+        request = blake2b(exchange.path.encode() + b"\0" + exchange.body, digest_size=32).digest()
+        patience = self._policy.upstream.timeout_s + GRACE_S
+        state = await loop.run_in_executor(thread, self._store.begin, token, request, exchange.now, patience)
+        if isinstance(state, Kept):
+            exchange.replayed = True
+            return Reply(state.status, state.content_type.encode(), state.body)
+        if state == "other":
+            raise Refused(422, "idempotency", "This idempotency key came with another request before.")
+        if state == "busy":
+            raise Refused(409, "idempotency", "The request with this idempotency key is being answered.", 1.0)
+        kept = None
+        try:
+            reply = await self._spend(exchange)
+            kept = Kept(reply.status, reply.content_type.decode(), reply.body)
+        finally:  # before the answer leaves: a crash before this leaves nothing answered
+            await asyncio.shield(loop.run_in_executor(thread, self._store.finish, token, kept))
+        return reply
+
+    async def _spend(self, exchange: Exchange) -> Reply:
+        tier = exchange.tier
+        owed = charges(exchange.client, tier, self._policy.budgets, exchange.records, exchange.now)
+        if tier.budget.per_neighbourhood is not None:
+            owed += self._near.charges(exchange, tier.budget.per_neighbourhood)
+        full = await self._leases.reserve(owed)
+        if full is not None:
+            if not self._shadow:
+                sentence = f"The request is beyond {what_is_full(full.account)}."
+                raise Refused(429, "budget", sentence, _wait(full, exchange.now))
+            exchange.shadow = exchange.shadow or "budget"
+            owed = ()
+        try:
+            return await self._inner(exchange)
+        except BaseException:  # nothing has left, of a stream neither: its events are read once this has returned
+            self._leases.refund(owed)
+            raise
+
+
+def _wait(full: Charge, now: float) -> float | None:
+    """Return the seconds until a day's budget begins anew; a lifetime does not."""
+    return 86_400 - now % 86_400 if ":day:" in full.account else None

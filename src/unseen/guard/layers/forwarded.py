@@ -1,0 +1,77 @@
+"""The model is asked, and what it says goes through the controls of whoever asked."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from unseen.control import Hardening
+from unseen.guard.answering import Answering, padded, unreadable
+from unseen.guard.exchange import Exchange, Reply
+from unseen.guard.policy import Policy
+from unseen.guard.question import Question, Telling
+from unseen.guard.refusal import Refused
+from unseen.guard.stream import hardened_events
+from unseen.guard.upstream import Upstream, refused_by
+from unseen.guard.wire import decode, encode
+
+
+class Forwarded:
+    """Asks, hardens, replies. What the model's server says beyond what the policy knows stays here."""
+
+    def __init__(
+        self, policy: Policy, upstream: Upstream, controls_of: Callable[[Exchange], tuple[Hardening, ...]]
+    ) -> None:
+        self._upstream = upstream
+        self._controls_of = controls_of
+        self._shadow = policy.guard.mode == "shadow"
+        self._strict = policy.guard.strict and not self._shadow
+
+    async def __call__(self, exchange: Exchange) -> Reply:
+        """Ask the model's server."""
+        question = exchange.question
+        if isinstance(question, Telling):
+            return await self._tell(exchange, question)
+        if question is None:
+            raise Refused(404, "unknown_route", "The policy names no such route.")
+        exchange.controls = self._controls_of(exchange)
+        answering = Answering(() if self._shadow else exchange.controls, exchange.forms, strict=self._strict)
+        if question.stream:
+            return await self._stream(exchange, question, answering)
+        content = await self._answer(exchange, question.path, encode(question.body))
+        hardened = exchange.adapter.harden(question, _read(content), answering)
+        exchange.dropped += answering.dropped
+        return Reply(200, body=padded(encode(hardened)))
+
+    async def _tell(self, exchange: Exchange, telling: Telling) -> Reply:
+        content = await self._answer(exchange, telling.path, None)
+        if not telling.fields:
+            return Reply(200, body=b"{}")
+        told = _read(content or b"{}")
+        kept = {name: told[name] for name in telling.fields if name in told} if isinstance(told, dict) else {}
+        return Reply(200, body=encode(kept))
+
+    async def _answer(self, exchange: Exchange, path: str, body: bytes | None) -> bytes:
+        answer = await self._upstream.ask(path, body)
+        exchange.upstream = answer.status
+        if answer.status != 200:
+            raise refused_by(answer.status)
+        return answer.body
+
+    async def _stream(self, exchange: Exchange, question: Question, answering: Answering) -> Reply:
+        parts = self._upstream.stream(question.path, encode(question.body))
+        await anext(parts)  # raises what the model's server refuses, while nothing has left
+        exchange.upstream = 200
+
+        def harden(event: object) -> object:
+            return exchange.adapter.harden(question, event, answering)
+
+        return Reply(200, b"text/event-stream", events=hardened_events(parts, harden))
+
+
+def _read(body: bytes) -> Any:
+    """Return what the model's server says. Only what is read here and written anew leaves, so once is enough."""
+    try:
+        return decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        raise unreadable() from None

@@ -1,0 +1,91 @@
+"""Every request leaves a record before its answer leaves; a request that cannot be written down is not answered."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+from unseen.errors import UnseenError
+from unseen.guard.exchange import Exchange, Handler, Reply
+from unseen.guard.log.entries import Asked, Done
+from unseen.guard.log.writer import Writer
+from unseen.guard.policy import Policy
+from unseen.guard.question import Question
+from unseen.guard.refusal import Refused
+
+FINGERPRINTS = 1_000  # most that one record of the log holds
+
+
+def recorded(
+    inner: Handler, policy: Policy, writer: Writer, digest: str, notice: Callable[[Exchange, Reply], None]
+) -> Handler:
+    """Turn refusals and failures into replies, write each down, and let `notice` see what was answered."""
+    power = policy.log.durability == "power"
+
+    async def handle(exchange: Exchange) -> Reply:
+        reply = await _reply(inner, exchange)
+        try:
+            _write(writer, exchange, reply, digest)
+            if power:
+                await writer.kept()
+        except (OSError, UnseenError):
+            return refusal(Refused(503, "log", "The guard cannot keep its records now, and answers nothing."))
+        notice(exchange, reply)
+        return reply if reply.events is None else replace(reply, events=_counted(reply.events, exchange, writer))
+
+    return handle
+
+
+def refusal(refused: Refused) -> Reply:
+    """Return the reply that says a refusal."""
+    return Reply(refused.status, body=refused.body, wait_s=refused.wait_s, reason=refused.reason)
+
+
+async def _reply(inner: Handler, exchange: Exchange) -> Reply:
+    if exchange.fault is not None:
+        return refusal(exchange.fault)
+    try:
+        return await inner(exchange)
+    except Refused as refused:
+        return refusal(refused)
+    except asyncio.CancelledError:
+        raise
+    except Exception:  # noqa: BLE001 - a fault of ours: nobody is told more, and nothing leaves
+        return refusal(Refused(500, "fault", "The guard failed; nothing was answered."))
+
+
+def _write(writer: Writer, exchange: Exchange, reply: Reply, digest: str) -> None:
+    client, question = exchange.client, exchange.question
+    asked = isinstance(question, Question)
+    writer.append(
+        Asked,
+        id=exchange.id,
+        client=client.id,
+        key=client.key,
+        tenant=client.tenant,
+        tier=client.tier,
+        route=exchange.route.name if exchange.route else "",
+        status=reply.status,
+        reason=reply.reason,
+        records=exchange.records,
+        ms=round((time.monotonic() - exchange.started) * 1000, 3),
+        policy=digest,
+        fingerprints=tuple(one.hex() for one in exchange.fingerprints[:FINGERPRINTS]),
+        parameters=question.seeking if isinstance(question, Question) else (),
+        controls=tuple(control.name for control in exchange.controls) if asked else (),
+        dropped=exchange.dropped,
+        upstream=exchange.upstream,
+        shadow=exchange.shadow,
+        replayed=exchange.replayed,
+    )
+
+
+async def _counted(events: AsyncIterator[bytes], exchange: Exchange, writer: Writer) -> AsyncIterator[bytes]:
+    """Pass events on, and write down how many there were once the stream ends, however it ends."""
+    count = 0
+    try:
+        async for event in events:
+            count += 1
+            yield event
+    finally:
+        writer.append(Done, what="stream-end", client=exchange.client.id, detail=exchange.id, count=count)

@@ -1,0 +1,37 @@
+"""What is asked: the body is read once, strictly; what it asks about gets its coarse forms and fingerprints."""
+
+from collections.abc import Callable
+
+from unseen.guard.exchange import Exchange, Handler, Reply
+from unseen.guard.policy import Policy
+from unseen.guard.question import Question, Telling
+from unseen.guard.refusal import Refused, bad
+from unseen.guard.shape import coarse_forms, fingerprint
+from unseen.guard.wire import read_json
+
+
+def understood(inner: Handler, policy: Policy, tenant_key: Callable[[str], bytes]) -> Handler:
+    """Refuse with 4xx what cannot be understood in one way only."""
+    most, depth = policy.guard.max_records, policy.guard.max_depth
+
+    async def handle(exchange: Exchange) -> Reply:
+        if isinstance(exchange.question, Telling):
+            if exchange.body:
+                raise bad("body", "A GET has no body.")
+            return await inner(exchange)
+        kind = exchange.headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+        if kind != b"application/json":
+            raise Refused(415, "content_type", "The body must be application/json.")
+        if exchange.route is None:  # the layer outside has found one, or nothing comes this far
+            raise Refused(404, "unknown_route", "The policy names no such route.")
+        content = read_json(exchange.body, depth)
+        question: Question = exchange.adapter.read(exchange.path, content, frozenset(exchange.tier.parameters))
+        if question.records > most:
+            raise Refused(413, "records", f"A request may ask for {most} records at most.")
+        exchange.question = question
+        exchange.forms = coarse_forms(question.rows, exchange.route)
+        key = tenant_key(exchange.client.tenant)
+        exchange.fingerprints = tuple(fingerprint(key, form) for form in exchange.forms)
+        return await inner(exchange)
+
+    return handle

@@ -1,0 +1,123 @@
+"""Leases: a worker's small stock of every budget, so that the disk is asked once in a hundred records.
+
+What a worker holds is already charged in the store: a crash strands it, and nothing can be spent twice.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from unseen.guard.budget import Ask, Charge, Grant, Store
+
+Waiting = tuple[Sequence[Charge], "asyncio.Future[Charge | None]"]
+SHARE = 10  # a worker holds at most a tenth of its share of a cap, so that small caps are not stranded in leases
+
+
+class Leases:
+    """What one worker holds of each account; requests that find it empty wait together for one durable step."""
+
+    def __init__(self, store: Store, *, lease: int, workers: int) -> None:
+        self._store = store
+        self._lease = lease
+        self._workers = workers
+        self._left: dict[str, int] = {}
+        self._waiting: list[Waiting] = []
+        self._task: asyncio.Task[None] | None = None
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="budget")
+
+    async def reserve(self, charges: Sequence[Charge]) -> Charge | None:
+        """Charge all of `charges` or none; return the one that its cap refuses. Raises what the store raises."""
+        if self._take(charges):
+            return None
+        future: asyncio.Future[Charge | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((charges, future))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._serve())
+        return await future
+
+    def refund(self, charges: Sequence[Charge]) -> None:
+        """Put back what was charged for an answer that cannot have left, for this worker's next request."""
+        for charge in charges:
+            self._left[charge.account] = self._left.get(charge.account, 0) + charge.amount
+
+    async def close(self) -> None:
+        """Give back what is held. Nothing may be reserved afterwards."""
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+        held = {account: left for account, left in self._left.items() if left > 0}
+        self._left.clear()
+        if held:
+            await asyncio.get_running_loop().run_in_executor(self.thread, self._store.give_back, held)
+        self.thread.shutdown()
+
+    def _take(self, charges: Sequence[Charge]) -> bool:
+        left = self._left
+        for charge in charges:
+            if left.get(charge.account, 0) < charge.amount:
+                return False
+        for charge in charges:
+            left[charge.account] -= charge.amount
+        return True
+
+    async def _serve(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                await self._serve_batch(batch)
+            except Exception as error:  # noqa: BLE001 - whatever the store raised goes to those who wait for it
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+
+    async def _serve_batch(self, batch: list[Waiting]) -> None:
+        asked = self._asks([charges for charges, _ in batch])
+        loop = asyncio.get_running_loop()
+        grants = await loop.run_in_executor(self.thread, self._store.reserve, asked)
+        for asks, grant in zip(asked, grants, strict=True):
+            if grant.refused is None:
+                for ask, amount in zip(asks, grant.amounts, strict=True):
+                    self._left[ask.account] = self._left.get(ask.account, 0) + amount
+        for (charges, future), asks, grant in zip(batch, asked, grants, strict=True):
+            if future.done():  # whoever waited has gone: nothing was taken for them
+                continue
+            if self._take(charges):
+                future.set_result(None)
+            elif grant.refused is not None:
+                full = asks[grant.refused].account
+                future.set_result(next(charge for charge in charges if charge.account == full))
+            else:  # somebody else took what was meant for this one: once more
+                self._waiting.append((charges, future))
+        self._left = {account: left for account, left in self._left.items() if left}
+
+    def _asks(self, requests: list[Sequence[Charge]]) -> list[list[Ask]]:
+        """Return what each request lacks, given what is held and what those before it will bring."""
+        planned = dict(self._left)
+        asked = []
+        for charges in requests:
+            asks = []
+            for charge in charges:
+                there = planned.get(charge.account, 0)
+                if there < charge.amount:
+                    need = charge.amount - there
+                    stock = max(1, min(self._lease, charge.cap // (SHARE * self._workers)))
+                    asks.append(Ask(charge.account, need, max(need, stock), charge.cap))
+                    there += max(need, stock)
+                planned[charge.account] = there - charge.amount
+            asked.append(asks)
+        return asked
+
+
+def granted(asks: Sequence[Ask], used: dict[str, int]) -> Grant:
+    """Return what one request is granted where `used` is used so far, and add it there; the rule that all stores keep.
+
+    >>> used = {"a": 8}
+    >>> granted([Ask("a", need=1, want=5, cap=10)], used), used
+    (Grant(amounts=(2,), refused=None), {'a': 10})
+    """
+    amounts = tuple(min(ask.want, ask.cap - used.get(ask.account, 0)) for ask in asks)
+    for number, (ask, amount) in enumerate(zip(asks, amounts, strict=True)):
+        if amount < ask.need:
+            return Grant(refused=number)
+    for ask, amount in zip(asks, amounts, strict=True):
+        used[ask.account] = used.get(ask.account, 0) + amount
+    return Grant(amounts)

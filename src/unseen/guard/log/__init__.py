@@ -1,0 +1,1 @@
+"""The audit log: chained, signed, verified, and exported."""

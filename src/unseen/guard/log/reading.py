@@ -1,0 +1,78 @@
+"""Reading: the segments of a chain, the last whole record of one, and entries as nouns again."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from unseen.guard.log.chain import TAIL
+from unseen.guard.log.entries import Entry
+
+_decode = msgspec.json.Decoder(Entry).decode
+
+
+@dataclass(frozen=True)
+class End:
+    """Where a segment ends: its chain, the number and hash of its last whole record, and the bytes torn after it."""
+
+    chain: str
+    number: int
+    hash: bytes
+    torn_bytes: int
+
+
+def chains(folder: Path) -> list[Path]:
+    """Return the folder of every worker's chain, in order."""
+    return sorted(path for path in folder.glob("worker-*") if path.is_dir())
+
+
+def segments(folder: Path) -> list[Path]:
+    """Return the segments of one chain, oldest first."""
+    return sorted(folder.glob("[0-9]*.jsonl"))
+
+
+def chain_end(path: Path) -> End | None:
+    """Return where a segment ends, or None where not even its first record is whole."""
+    chain, before, number, at = "", b"", 0, 0
+    content = path.read_bytes()
+    for line in lines_of(content):
+        entry = entry_of(line)
+        if entry is None:
+            break
+        at += len(line)
+        number, before = entry.n, bytes.fromhex(line[-67:-3].decode())
+        chain = getattr(entry, "chain", chain)
+    if not number:
+        return None
+    return End(chain, number, before, len(content) - at)
+
+
+def lines_of(content: bytes) -> list[bytes]:
+    r"""Return the lines with their ends.
+
+    >>> lines_of(b"a\nb"), lines_of(b"")
+    ([b'a\n', b'b'], [])
+    """
+    *whole, rest = content.split(b"\n")
+    return [line + b"\n" for line in whole] + ([rest] if rest else [])
+
+
+def entry_of(line: bytes) -> Entry | None:
+    """Return what a line says, or None where it is torn or no entry."""
+    if not line.endswith(b'"}\n') or len(line) < TAIL:
+        return None
+    try:
+        return _decode(line)
+    except msgspec.DecodeError:
+        return None
+
+
+def entries(folder: Path) -> Iterator[Entry]:
+    """Yield every whole entry of every chain below `folder`, chain by chain."""
+    for chain in chains(folder):
+        for segment in segments(chain):
+            with segment.open("rb") as lines:
+                for line in lines:
+                    if (entry := entry_of(line)) is not None:
+                        yield entry

@@ -1,0 +1,155 @@
+"""Writer: one worker's chain, appended record by record, in segments that are never changed afterwards."""
+
+import asyncio
+import errno
+import os
+import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from unseen.disk import refused
+from unseen.errors import FolderError
+from unseen.guard.log.chain import START, linked, public_of, signed
+from unseen.guard.log.entries import Done, Head, Start
+from unseen.guard.log.reading import chain_end, segments
+from unseen.guard.policy import Log
+
+SYNC_S = 0.005  # how long a record waits for others before the disk is asked to keep them all
+SYNC_AT = 256  # how many records are enough to ask at once
+HEAD_S = 10.0  # a signature stands at most this many seconds after a record, or `sign_every` records
+
+
+class Writer:
+    """Appends records to the chain in `folder`. A record is in the kernel's hands when `append` returns.
+
+    That survives `kill -9`; `kept` waits until the disk has it, which survives a power cut. Raises `FolderError`
+    where a record cannot be written: whoever answers requests must not answer then.
+    """
+
+    def __init__(self, folder: Path, key: Ed25519PrivateKey, settings: Log, *, policy: str, version: str) -> None:
+        self._folder = folder
+        self._key = key
+        self._settings = settings
+        self.policy = policy
+        self._version = version
+        self._file = -1
+        self._unsynced = self._since = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="log")
+        self._sync: asyncio.Task[None] | None = None
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise refused("the audit log", folder, error) from None
+        self._open()
+
+    @property
+    def number(self) -> int:
+        """The number of the last record."""
+        return self._number
+
+    def append(self, noun: type, **fields: Any) -> int:
+        """Write one record and return its number."""
+        if self._file < 0 or self._size > self._settings.segment_bytes:
+            self.roll()
+        self._write(noun(n=self._number + 1, t=round(time.time(), 3), **fields))
+        self._since += 1
+        if self._since >= self._settings.sign_every or time.monotonic() - self._signed > HEAD_S:
+            self.sign()
+        return self._number
+
+    def sign(self, *, last: bool = False) -> None:
+        """Write a signed head, unless the last record is one."""
+        if self._since or last:
+            signature = signed(self._key, self._chain, self._number, self._hash)
+            self._write(Head(n=self._number + 1, t=round(time.time(), 3), signature=signature, last=last))
+        self._since = 0
+        self._signed = time.monotonic()
+
+    async def kept(self) -> None:
+        """Return once everything appended so far is on the disk; many wait for one write."""
+        if self._sync is None or self._sync.done():
+            self._sync = asyncio.create_task(self._keep(0.0 if self._unsynced >= SYNC_AT else SYNC_S))
+        task = self._sync
+        wanted = self._number
+        await asyncio.shield(task)
+        if self._synced < wanted:
+            await self.kept()
+
+    def close(self) -> None:
+        """Sign the last head, and let the disk have everything."""
+        with suppress(FolderError):
+            if self._file >= 0:
+                self.sign(last=True)
+                os.fdatasync(self._file)
+                os.close(self._file)
+        self._file = -1
+        self._thread.shutdown()
+
+    def roll(self) -> None:
+        """Begin the next segment."""
+        if self._file >= 0:
+            self.sign(last=True)
+            os.fdatasync(self._file)
+            os.close(self._file)
+            self._file = -1
+        self._open()
+
+    async def _keep(self, pause: float) -> None:
+        await asyncio.sleep(pause)
+        number, self._unsynced = self._number, 0
+        await asyncio.get_running_loop().run_in_executor(self._thread, os.fdatasync, self._file)
+        self._synced = number
+
+    def _open(self) -> None:
+        """Begin a segment after the last whole record of the one before; what was torn there stays, and is counted."""
+        there = segments(self._folder)
+        end = chain_end(there[-1]) if there else None
+        self._chain = end.chain if end else secrets.token_hex(8)
+        self._hash = end.hash if end else START
+        self._number = end.number if end else 0
+        segment = int(there[-1].stem) + 1 if there else 1
+        path = self._folder / f"{segment:06d}.jsonl"
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise refused("the audit log", self._folder, error) from None
+        self._size = self._since = 0
+        self._synced = self._number
+        self._signed = time.monotonic()
+        self._write(
+            Start(
+                n=self._number + 1,
+                t=round(time.time(), 3),
+                chain=self._chain,
+                segment=segment,
+                before=self._hash.hex(),
+                torn_bytes=end.torn_bytes if end else 0,
+                public_key=public_of(self._key).hex(),
+                policy=self.policy,
+                version=self._version,
+            )
+        )
+        self._since = 1
+        if end and end.torn_bytes:
+            self._write(Done(n=self._number + 1, t=round(time.time(), 3), what="torn", count=end.torn_bytes))
+
+    def _write(self, record: Any) -> None:
+        value, line = linked(self._hash, record)
+        try:
+            whole = os.write(self._file, line) == len(line)
+            error: OSError | None = None if whole else OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as raised:
+            error = raised
+        if error is not None:  # what stands there is torn: the next record begins a segment after the last whole one
+            os.close(self._file)
+            self._file = -1
+            raise refused("the audit log", self._folder, error)
+        self._hash = value
+        self._number += 1
+        self._size += len(line)
+        self._unsynced += 1

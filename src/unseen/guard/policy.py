@@ -1,0 +1,290 @@
+"""Policy of a guard: one TOML file that says who may ask what, how often, and what they get.
+
+Every noun here is a frozen record; an unknown key or a value out of its range is refused with its place in the file.
+"""
+
+import hashlib
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from unseen.errors import PolicyError, did_you_mean
+
+Kind = Literal["probabilities", "labels", "values"]
+Protocol = Literal["open-inference-v2", "mlflow", "kserve-v1", "openai", "json"]
+RATE = re.compile(r"^(\d+(?:\.\d+)?) per (second|minute|hour)(?:, burst (\d+))?$")
+SECONDS = {"second": 1, "minute": 60, "hour": 3600}
+
+
+class _Noun(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the policy."""
+
+
+class Server(_Noun, frozen=True):
+    """Where the guard listens and keeps its state, and how it starts.
+
+    `secret` names the master secret; `mode` "shadow" logs what "enforce" would refuse, tighten or reduce, and changes
+    nothing. `strict` refuses answers that carry numbers which the policy does not speak of.
+    """
+
+    listen: str = "127.0.0.1:8080"
+    admin: str | None = None  # such as "127.0.0.1:9090": off by default
+    admin_token: str | None = None
+    secret: str = "env:UNSEEN_GUARD_SECRET"  # noqa: S105 - the name of the variable, not a secret
+    state: str = "guard-state"
+    mode: Literal["enforce", "shadow"] = "enforce"
+    strict: bool = True
+    workers: int = 1
+    max_request_bytes: int = 2_000_000
+    max_records: int = 1_000
+    max_depth: int = 32
+    max_headers: int = 64
+    read_timeout_s: float = 10.0
+    drain_s: float = 20.0
+
+
+class Upstream(_Noun, frozen=True):
+    """The one server that is asked: fixed here, whatever a client sends; redirects are not followed."""
+
+    url: str
+    client: Literal["aiohttp", "pyreqwest"] = "aiohttp"
+    timeout_s: float = 30.0
+    connections: int = 64
+    max_response_bytes: int = 20_000_000
+    authorization: str | None = None  # names the secret sent as the Authorization header
+
+
+class Route(_Noun, frozen=True):
+    """One surface of the upstream: its protocol, its path, and what its answers are.
+
+    `outputs` says it for named outputs, columns or JSON pointers; `classes` is how many classes there are, where known.
+    """
+
+    protocol: Protocol
+    name: str = ""
+    path: str = ""
+    answers: Kind = "probabilities"
+    outputs: dict[str, Kind] = {}
+    records: str = ""  # JSON pointer to the array of records in a request, protocol "json" only
+    classes: int | None = None
+    step: float = 0.01  # grid of the coarse form of a number, in units of its scale
+    scales: tuple[float, ...] = ()  # one unit for each feature, in order; 1 where none is said
+    embeddings: bool = False  # openai: whether embeddings may be asked for
+
+
+class Budget(_Noun, frozen=True):
+    """How many records may be asked; None is no limit of that kind, and one kind at least must be there for a key."""
+
+    per_day: int | None = None
+    lifetime: int | None = None
+    per_neighbourhood: int | None = None  # of one record, for one key, over its lifetime
+
+
+class Tier(_Noun, frozen=True):
+    """What the keys of one tier get: their rate, their budget, and the controls that their answers go through."""
+
+    controls: tuple[dict[str, Any], ...] = ()
+    rate: str = "10 per second, burst 20"
+    budget: Budget = Budget()
+    parameters: tuple[str, ...] = ()  # openai: allowed beside the harmless ones
+
+
+class Shared(_Noun, frozen=True):
+    """Budgets that keys share: of each tenant, and of everybody together."""
+
+    tenant: Budget = Budget()
+    total: Budget = Budget()
+
+
+class Neighbourhood(_Noun, frozen=True):
+    """What counts as near: `radius` in units of a route's `scales`; answers to `budget.per_neighbourhood`."""
+
+    radius: float = 0.5
+
+
+class Store(_Noun, frozen=True):
+    """Where budgets are kept; `url` names the secret that holds the address of Redis or PostgreSQL.
+
+    A worker takes up to `lease` records at a time: a crash strands at most workers x lease of each budget, never more.
+    """
+
+    kind: Literal["sqlite", "redis", "postgresql"] = "sqlite"
+    url: str | None = None
+    lease: int = 100
+    durability: Literal["power", "process"] = "power"
+
+
+class Log(_Noun, frozen=True):
+    """The audit log: "process" survives a killed process, "power" a power cut, at the price of waiting for the disk."""
+
+    durability: Literal["power", "process"] = "process"
+    segment_bytes: int = 64_000_000
+    sign_every: int = 1_000
+    exports: tuple[dict[str, Any], ...] = ()
+
+
+class Oidc(_Noun, frozen=True):
+    """Tokens of an identity provider that are accepted beside API keys."""
+
+    issuer: str
+    audience: str
+    jwks: str  # an https address, or file:PATH
+    algorithms: tuple[str, ...] = ("ES256", "RS256", "EdDSA")
+    tier_claim: str = "unseen_tier"
+    tenant_claim: str = "unseen_tenant"
+    leeway_s: int = 30
+
+
+class Actions(_Noun, frozen=True):
+    """What sightings of probing lead to: one step of the ladder each, late by a random time within `delay_s`."""
+
+    ladder: tuple[Literal["log", "alert", "tighten", "reauthenticate", "suspend"], ...] = ("log", "alert")
+    delay_s: tuple[float, float] = (600.0, 7200.0)
+
+
+class Policy(_Noun, frozen=True):
+    """The whole file."""
+
+    upstream: Upstream
+    routes: tuple[Route, ...]
+    guard: Server = Server()
+    tiers: dict[str, Tier] = {}
+    budgets: Shared = Shared()
+    neighbourhood: Neighbourhood = Neighbourhood()
+    store: Store = Store()
+    log: Log = Log()
+    oidc: Oidc | None = None
+    detectors: dict[str, dict[str, Any]] = {}
+    actions: Actions = Actions()
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that change with any word of the policy."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()[:16]
+
+
+def read_policy(path: str | Path) -> Policy:
+    """Return the policy in a TOML file; raise `PolicyError` with the place of the first thing that is wrong."""
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PolicyError(f"{path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PolicyError(f"{path} is not TOML: {error}.") from None
+    return policy_from(content)
+
+
+def policy_from(content: dict[str, Any]) -> Policy:
+    """Return the policy that a mapping says.
+
+    >>> policy_from({"upstream": {"url": "http://127.0.0.1:5001"}, "routs": []})
+    Traceback (most recent call last):
+    unseen.errors.PolicyError: the policy has an unknown key 'routs'; did you mean 'routes'?
+    """
+    _known(content, Policy, "")
+    try:
+        return _checked(msgspec.convert(content, Policy))
+    except msgspec.ValidationError as error:
+        raise PolicyError(f"the policy: {error}.") from None
+
+
+def _known(content: dict[str, Any], noun: type, place: str) -> None:
+    """Refuse a key that no table has, with the nearest that one has."""
+    fields = {field.name: field.type for field in msgspec.structs.fields(noun)}
+    for key, value in content.items():
+        if key not in fields:
+            where = f"[{place}]" if place else "the policy"
+            raise PolicyError(f"{where} has an unknown key {key!r}{did_you_mean(key, fields)}")
+        inner = TABLES.get(f"{place}.{key}".lstrip("."))
+        if inner is not None and isinstance(value, dict):
+            _known(value, inner, f"{place}.{key}".lstrip("."))
+        if key == "routes" and not place:
+            for number, route in enumerate(value if isinstance(value, list) else []):
+                _known(route if isinstance(route, dict) else {}, Route, f"routes {number + 1}")
+        if key == "tiers" and not place:
+            for name, tier in value.items() if isinstance(value, dict) else ():
+                _known(tier if isinstance(tier, dict) else {}, Tier, f"tiers.{name}")
+
+
+TABLES: dict[str, type] = {
+    "guard": Server,
+    "upstream": Upstream,
+    "budgets": Shared,
+    "budgets.tenant": Budget,
+    "budgets.total": Budget,
+    "neighbourhood": Neighbourhood,
+    "store": Store,
+    "log": Log,
+    "oidc": Oidc,
+    "actions": Actions,
+}
+
+
+def rate_of(text: str) -> tuple[float, int]:
+    """Return requests a second and the burst that a rate says; the burst is one second's worth unless it is said.
+
+    >>> rate_of("30 per minute, burst 5")
+    (0.5, 5)
+    """
+    if not (found := RATE.match(text)) or float(found[1]) <= 0 or found[3] == "0":
+        raise PolicyError(f"a rate is written '10 per second' or '30 per minute, burst 5', got {text!r}.")
+    per_second = float(found[1]) / SECONDS[found[2]]
+    return per_second, int(found[3]) if found[3] else max(1, int(per_second))
+
+
+def address_of(listen: str) -> tuple[str, int]:
+    """Return host and port.
+
+    >>> address_of("127.0.0.1:8080")
+    ('127.0.0.1', 8080)
+    """
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise PolicyError(f"an address to listen on is written HOST:PORT, got {listen!r}.")
+    return host.strip("[]"), int(port)
+
+
+def _checked(policy: Policy) -> Policy:
+    """Refuse what no guard could serve; what is unwise is judged in `checking`."""
+    url = urlsplit(policy.upstream.url)
+    if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment or url.username:
+        raise PolicyError("upstream.url must be http://HOST[:PORT] or https://, without a user, a query or a fragment.")
+    if not policy.routes:
+        raise PolicyError("the policy needs at least one [[routes]] table: nothing is forwarded that no route names.")
+    for name, tier in policy.tiers.items():
+        try:
+            rate_of(tier.rate)
+        except PolicyError as error:
+            raise PolicyError(f"tiers.{name}.rate: {error}") from None
+    address_of(policy.guard.listen)
+    for what, least, value in _counts(policy):
+        if value is not None and value < least:
+            raise PolicyError(f"{what} must be at least {least:g}, got {value:g}.")
+    return policy
+
+
+def _counts(policy: Policy) -> list[tuple[str, float, float | None]]:
+    """Every number that has a least value, with its place."""
+    budgets = {"budgets.tenant": policy.budgets.tenant, "budgets.total": policy.budgets.total}
+    budgets |= {f"tiers.{name}.budget": tier.budget for name, tier in policy.tiers.items()}
+    found: list[tuple[str, float, float | None]] = [
+        (f"{place}.{kind}", 1, getattr(budget, kind))
+        for place, budget in budgets.items()
+        for kind in ("per_day", "lifetime", "per_neighbourhood")
+    ]
+    server, upstream = policy.guard, policy.upstream
+    found += [(f"guard.{name}", 1, getattr(server, name)) for name in ("workers", "max_records", "max_depth")]
+    found += [(f"guard.{name}", 100, getattr(server, name)) for name in ("max_request_bytes",)]
+    found += [(f"guard.{name}", 0.01, getattr(server, name)) for name in ("read_timeout_s", "drain_s")]
+    found += [("guard.max_headers", 8, server.max_headers), ("upstream.timeout_s", 0.01, upstream.timeout_s)]
+    found += [("upstream.connections", 1, upstream.connections), ("store.lease", 1, policy.store.lease)]
+    found += [("upstream.max_response_bytes", 100, upstream.max_response_bytes)]
+    found += [("log.sign_every", 1, policy.log.sign_every), ("log.segment_bytes", 10_000, policy.log.segment_bytes)]
+    found += [("neighbourhood.radius", 1e-9, policy.neighbourhood.radius)]
+    found += [(f"routes {number + 1}.step", 1e-12, route.step) for number, route in enumerate(policy.routes)]
+    return found

@@ -1,0 +1,62 @@
+"""Proposing: a commented policy to begin with, for each protocol."""
+
+PROTOCOLS = {
+    "mlflow": ('protocol = "mlflow"\nanswers = "probabilities"', "http://127.0.0.1:5001"),
+    "open-inference-v2": ('protocol = "open-inference-v2"\nanswers = "probabilities"', "http://127.0.0.1:8081"),
+    "kserve-v1": ('protocol = "kserve-v1"\nanswers = "probabilities"', "http://127.0.0.1:8081"),
+    "openai": ('protocol = "openai"', "http://127.0.0.1:8000"),
+    "json": (
+        """protocol = "json"
+path = "/predict"
+records = "/inputs"                  # JSON pointer to the records of a request
+outputs = { "/probabilities" = "probabilities" }  # JSON pointers to the answers""",
+        "http://127.0.0.1:8000",
+    ),
+}
+TABULAR = '[{ name = "rounding", decimals = 2 }]'
+TEXT = '[{ name = "no-logprobs" }]'
+
+
+def proposal(protocol: str, url: str | None = None) -> str:
+    """Return a policy as text, with what every line means."""
+    route, usual = PROTOCOLS[protocol]
+    return f"""\
+# The policy of a guard. unseen guard explain says what it means, unseen guard check what is wrong with it.
+
+[guard]
+listen = "127.0.0.1:8080"
+secret = "env:UNSEEN_GUARD_SECRET"   # make one with: openssl rand -hex 32. Keep it: keys, noise and the log rest on it
+state = "guard-state"                # keys, budgets and the log stand here; only its owner can read it
+mode = "enforce"                     # "shadow" writes down what would be refused, and changes nothing
+
+[upstream]
+url = "{url or usual}"        # the one server that is asked
+# authorization = "env:MODEL_AUTHORIZATION"   # sent to it as the Authorization header
+
+[[routes]]                           # nothing is forwarded that no route names
+{route}
+
+[tiers.default]                      # what a key of this tier gets
+rate = "10 per second, burst 20"
+budget = {{ per_day = 1000, lifetime = 50000 }}   # in records, not requests; also: per_neighbourhood
+controls = {TEXT if protocol == "openai" else TABULAR}   # see: unseen controls
+
+[budgets]
+total = {{ per_day = 20000 }}          # everybody together
+# tenant = {{ per_day = 5000 }}        # each tenant
+
+[store]
+kind = "sqlite"                      # "redis" or "postgresql", with url = "env:NAME", for several machines
+lease = 100                          # records that a worker takes at once: what a crash strands, at most
+
+[log]
+durability = "process"               # "power" also survives a power cut, and waits for the disk
+
+[detectors]                          # thresholds from your own traffic: unseen guard calibrate
+volume = {{}}
+{"seeking = {}" if protocol == "openai" else "# near-duplicates = { tau = 0.5 }"}
+
+[actions]
+ladder = ["log", "alert"]            # then "tighten" (labels only), "reauthenticate", "suspend"
+delay_s = [600, 7200]  # each step comes this much later, by chance: no query is seen to have caused it
+"""

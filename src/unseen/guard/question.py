@@ -1,0 +1,48 @@
+"""Question: one request as its protocol's reader understood it; and what an adapter of a protocol must do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from unseen.guard.answering import Answering
+from unseen.guard.policy import Route
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked: `records` of them, `rows` as lists, mappings or texts, and the body that is sent on.
+
+    `path` is where, below the upstream's address, written by the adapter and not by the client. `seeking` names the
+    parameters that ask for more than an answer, `dropped` those that were taken out.
+    """
+
+    path: str
+    records: int
+    rows: Sequence[Any] = field(repr=False)
+    body: Any = field(repr=False)
+    seeking: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """A GET that asks about the model or the server: `fields` of the answer are passed on, none is its status alone."""
+
+    path: str
+    fields: frozenset[str] = frozenset()
+
+
+class Adapter(Protocol):
+    """One protocol, for one route."""
+
+    def __init__(self, route: Route) -> None: ...
+
+    def match(self, method: str, path: str) -> str | Telling | None:
+        """Return where a question goes, what a GET tells, or None where the path is not of this route."""
+
+    def read(self, path: str, content: Any, parameters: frozenset[str]) -> Question:
+        """Understand a body; `parameters` are allowed beside the harmless ones. Raises `Refused`, status 400."""
+
+    def harden(self, question: Question, content: Any, answering: Answering) -> Any:
+        """Return the answer that may leave. Raises `Refused`, status 502, where it is not one that the policy knows."""

@@ -1,0 +1,228 @@
+"""Serving: worker processes behind one address, reload without a gap, and an orderly end."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+import uvloop
+
+from unseen.errors import FolderError, PolicyError, UnseenError
+from unseen.guard.asgi import App
+from unseen.guard.checking import refuse_useless
+from unseen.guard.connection import GuardedHttp
+from unseen.guard.detectors import from_settings
+from unseen.guard.gateway import Gateway, State, open_state
+from unseen.guard.log.entries import Done
+from unseen.guard.policy import Policy, address_of, read_policy
+from unseen.guard.upstream import Upstream
+from unseen.guard.upstreams import open_upstream
+from unseen.guard.watching import Watch
+
+FIXED = ("listen", "admin", "admin_token", "secret", "state", "workers")  # a reload cannot change these
+BACKLOG = 1024
+RESTART_S = 1.0  # how long a worker that died is waited for before its place is taken
+
+
+def serve(path: Path, say: Callable[[str], None] = print) -> int:
+    """Serve a policy until SIGTERM or SIGINT; SIGHUP reads it again. Returns the exit code.
+
+    Raises `PolicyError` or `FolderError` before anything listens.
+    """
+    policy = read_policy(path)
+    refuse_useless(policy)
+    if policy.oidc is None and not (Path(policy.guard.state) / "keys.json").exists():
+        raise PolicyError("nobody could ask: there is no key and no [oidc]; make one with: unseen guard keys add.")
+    sock = _listen(*address_of(policy.guard.listen))
+    say(f"unseen guard listens on {policy.guard.listen}, in front of {policy.upstream.url}, mode {policy.guard.mode}.")
+    if policy.guard.workers == 1:
+        return _worker(path, policy, sock, 0)
+    return _supervise(path, policy, sock)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise FolderError(f"{host}:{port} cannot be listened on: {error.strerror}.") from None
+    sock.set_inheritable(True)
+    return sock
+
+
+def _worker(path: Path, policy: Policy, sock: socket.socket, number: int) -> int:
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(Worker(path, policy, number).run(sock))
+    except UnseenError as error:
+        sys.stderr.write(f"unseen guard: {error}\n")
+        return error.exit_code
+    return 0
+
+
+class Worker:
+    """One process: its state, the gateway of the day, and the servers that use it."""
+
+    def __init__(self, path: Path, policy: Policy, number: int) -> None:
+        self._path = path
+        self._policy = policy
+        self._number = number
+        self._gateway: Gateway | None = None
+        self._old: list[Gateway] = []  # gateways of earlier policies, whose last answers may be on their way
+
+    async def run(self, sock: socket.socket) -> None:
+        """Answer until the server is told to stop; then let requests end, and close the state."""
+        state = open_state(self._policy, self._number)
+        try:
+            self._gateway = open_gateway(self._policy, state)
+            self._watching = asyncio.create_task(self._gateway.watch.run())
+            servers = [(_server(App(self.current), self._policy), sock)]
+            if self._policy.guard.admin is not None and self._number == 0:
+                from unseen.guard.admin import admin_app
+
+                admin = _server(admin_app(self.current, self._policy), self._policy)
+                servers.append((admin, _listen(*address_of(self._policy.guard.admin))))
+            self._handle_signals([server for server, _ in servers])
+            await asyncio.gather(*(server.serve(sockets=[opened]) for server, opened in servers))
+        finally:
+            self._watching.cancel()
+            for gateway in filter(None, [*self._old, self._gateway]):
+                await gateway.upstream.close()
+            await state.close()
+
+    def _handle_signals(self, servers: list["QuietServer"]) -> None:
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            for server in servers:
+                server.should_exit = True
+
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stop)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+
+    def current(self) -> Gateway:
+        """Return the gateway that the next request goes through."""
+        if self._gateway is None:
+            raise PolicyError("the guard is not open yet.")
+        return self._gateway
+
+    def reload(self) -> None:
+        """Read the policy again and use it from the next request on; a bad one leaves the old one running."""
+        old = self.current()
+        writer = old.state.writer
+        try:
+            policy = read_policy(self._path)
+            for name in FIXED:
+                if getattr(policy.guard, name) != getattr(old.policy.guard, name):
+                    raise PolicyError(f"guard.{name} changes only by a restart.")
+            if policy.store != old.policy.store:
+                raise PolicyError("store changes only by a restart.")
+            new = open_gateway(policy, old.state, old)
+        except UnseenError as error:
+            sys.stderr.write(f"unseen guard: the new policy is refused, the old one stays: {error}\n")
+            writer.append(Done, what="policy-refused", detail=type(error).__name__)
+            return
+        writer.policy = policy.digest
+        self._gateway = new
+        self._watching.cancel()
+        self._watching = asyncio.create_task(new.watch.run())
+        writer.append(Done, what="policy", detail=policy.digest)
+        self._old.append(old)
+        seconds = old.policy.upstream.timeout_s + 1.0
+        asyncio.get_running_loop().call_later(seconds, lambda: asyncio.ensure_future(self._retire(old)))
+
+    async def _retire(self, old: Gateway) -> None:
+        """Let go of an earlier policy's connections: nothing that it asked can still be unanswered."""
+        if old in self._old:
+            self._old.remove(old)
+            await old.upstream.close()
+
+
+def open_gateway(policy: Policy, state: State, old: Gateway | None = None, upstream: Upstream | None = None) -> Gateway:
+    """Return a gateway over a state; detectors whose settings did not change keep what they know."""
+    same = old is not None and policy.detectors == old.policy.detectors and policy.actions == old.policy.actions
+    shadow = policy.guard.mode == "shadow"
+    if old is not None and same and shadow == (old.policy.guard.mode == "shadow"):
+        watch = old.watch
+    else:
+        watch = Watch(from_settings(policy.detectors), policy.actions, state.writer, state.folder, shadow=shadow)
+    tokens = None
+    if policy.oidc is not None:
+        from unseen.guard.tokens import OidcTokens
+
+        tokens = OidcTokens(policy.oidc)
+    refuse_useless(policy)
+    return Gateway(policy, state, upstream or open_upstream(policy.upstream), watch, tokens)
+
+
+class QuietServer(uvicorn.Server):
+    """uvicorn without its signal handlers: they would end the process before its state is closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the worker."""
+        yield
+
+
+def _server(app: object, policy: Policy) -> QuietServer:
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type] # an ASGI callable
+        http=type("PatientHttp", (GuardedHttp,), {"patience_s": policy.guard.read_timeout_s}),
+        ws="none",
+        loop="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=65,
+        timeout_graceful_shutdown=int(policy.guard.drain_s) + 1,
+        backlog=BACKLOG,
+    )
+    return QuietServer(config)
+
+
+def _supervise(path: Path, policy: Policy, sock: socket.socket) -> int:
+    """Keep one process a worker; pass signals on; end when all have ended."""
+    children: dict[int, int] = {}
+    stopping = False
+
+    def start(number: int) -> None:
+        child = os.fork()
+        if child == 0:
+            for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(name, signal.SIG_DFL)
+            os._exit(_worker(path, policy, sock, number))
+        children[child] = number
+
+    def pass_on(name: int, _frame: object) -> None:
+        nonlocal stopping
+        stopping = stopping or name != signal.SIGHUP
+        for child in children:
+            os.kill(child, name)
+
+    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(name, pass_on)
+    for number in range(policy.guard.workers):
+        start(number)
+    worst = 0
+    while children:
+        child, status = os.wait()
+        number = children.pop(child)
+        worst = max(worst, os.waitstatus_to_exitcode(status)) if stopping else worst
+        if not stopping:
+            time.sleep(RESTART_S)
+            start(number)
+    return worst

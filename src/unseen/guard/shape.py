@@ -1,0 +1,91 @@
+"""Shape of a record: its coarse form, its keyed fingerprint, and its place among others as a vector."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from math import floor
+from typing import Any
+
+import numpy as np
+
+from unseen.control import Floats
+from unseen.controls.coarse import coarse_form, coarse_rows
+from unseen.errors import DataError
+from unseen.guard.policy import Route
+from unseen.guard.refusal import bad
+from unseen.guard.wire import encode
+
+DIGITS = 12  # bytes of a fingerprint: a chance repeat among a million records of one tenant has odds of 1 in 10^17
+NUMBERS = {int, float, bool}
+FEW = 8  # rows: below it NumPy takes longer to begin than Python takes to end
+LARGE = 2**53
+TEXTS = 997  # how many places a text may take as one feature: far apart, and the same for the same text
+
+
+def coarse_forms(rows: Sequence[Any], route: Route) -> list[bytes]:
+    """Return the coarse form of each record: numbers on the route's grid, texts folded. Raises `Refused`."""
+    scales = route.scales
+    try:
+        first = rows[0]
+        if isinstance(first, list) and set(map(type, first)) <= NUMBERS and first:
+            fitting = len(scales) == len(first)
+            steps = [route.step * scale for scale in scales] if fitting else [route.step] * len(first)
+            return _plain_forms(rows, steps)
+        if isinstance(first, Mapping) and len(scales) == len(first):
+            return [
+                coarse_form(row, {n: route.step * scale for n, scale in zip(row, scales, strict=True)}) for row in rows
+            ]
+        return [coarse_form(row, route.step) for row in rows]
+    except (DataError, ValueError, RecursionError):
+        raise bad("shape", "A record must be made of numbers, texts, truth values, arrays and objects.") from None
+
+
+def _plain_forms(rows: Sequence[Any], steps: list[float]) -> list[bytes]:
+    """Return what `coarse_form` does, for rows of numbers: few without NumPy, many with it."""
+    if len(rows) > FEW:
+        try:
+            return coarse_rows(np.array(rows, dtype=np.float64), steps)
+        except (TypeError, ValueError, OverflowError):  # not a plain table of numbers: one by one
+            return [coarse_form(row, steps) for row in rows]
+    try:
+        found = []
+        for row in rows:
+            if len(row) != len(steps) or not set(map(type, row)) <= NUMBERS:
+                return [coarse_form(row, steps) for row in rows]
+            cells = [floor(value / step + 0.5) for value, step in zip(row, steps, strict=True)]
+            if max(cells) > LARGE or min(cells) < -LARGE:
+                return [coarse_form(row, steps) for row in rows]
+            found.append(encode(cells))
+    except (TypeError, OverflowError, ValueError):
+        return [coarse_form(row, steps) for row in rows]
+    return found
+
+
+def fingerprint(key: bytes, form: bytes) -> bytes:
+    """Return what stands for a record in the log: the same for nearly the same record, nothing without the key."""
+    return blake2b(form, key=key, digest_size=DIGITS).digest()
+
+
+def vectors(rows: Sequence[Any], route: Route) -> Floats | None:
+    """Return the records as points, `(records, features)`, in units of the route's scales; texts as None."""
+    if not rows or isinstance(rows[0], str):
+        return None
+    try:
+        flat = np.array([_flat(row) for row in rows], dtype=np.float32)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if flat.ndim != 2 or not flat.shape[1]:
+        return None
+    if len(route.scales) == flat.shape[1]:
+        flat /= np.array(route.scales, dtype=np.float32)
+    return np.nan_to_num(flat, nan=0.0, posinf=1e30, neginf=-1e30)
+
+
+def _flat(row: Any) -> list[float]:
+    if isinstance(row, Mapping):
+        row = [row[name] for name in sorted(row)]
+    if isinstance(row, list):
+        return [number for value in row for number in _flat(value)]
+    if isinstance(row, str):
+        return [float(zlib.crc32(row.encode()) % TEXTS)]
+    return [0.0 if row is None else float(row)]

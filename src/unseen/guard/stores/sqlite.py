@@ -1,0 +1,119 @@
+"""Budgets in SQLite: the default, for the workers of one machine."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from unseen.errors import FolderError
+from unseen.guard.budget import Ask, Grant, Kept
+from unseen.guard.leases import granted
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS budget (account TEXT PRIMARY KEY, used INTEGER NOT NULL CHECK (used >= 0)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS idempotent (token BLOB PRIMARY KEY, request BLOB NOT NULL, begun REAL NOT NULL,
+    status INTEGER, content_type TEXT, body BLOB) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS idempotent_begun ON idempotent (begun);
+"""
+PATIENCE_S = 30.0  # how long one worker waits for another's transaction
+KEEP_S = 86_400.0  # how long an idempotency key is remembered
+
+
+class SqliteStore:
+    """One file in write-ahead mode. With `power`, a step is on the disk when it returns, and survives a power cut.
+
+    Without, it survives a killed process: what the kernel has is not lost with it.
+    """
+
+    def __init__(self, path: Path, *, power: bool = True) -> None:
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._base = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
+            self._base.execute("PRAGMA journal_mode=WAL")
+            self._base.execute(f"PRAGMA synchronous={'FULL' if power else 'NORMAL'}")
+            self._base.executescript(SCHEMA)
+            path.chmod(0o600)
+        except (sqlite3.Error, OSError) as error:
+            raise FolderError(f"the budgets in {path} cannot be opened: {error}; restore the file.") from None
+
+    def reserve(self, requests: Sequence[Sequence[Ask]]) -> list[Grant]:
+        """Grant each request wholly or not at all, in order, in one durable step."""
+        base = self._base
+        base.execute("BEGIN IMMEDIATE")
+        try:
+            grants = []
+            for asks in requests:
+                used = {}
+                for ask in asks:
+                    found = base.execute("SELECT used FROM budget WHERE account=?", (ask.account,)).fetchone()
+                    used[ask.account] = found[0] if found else 0
+                grant = granted(asks, used)
+                grants.append(grant)
+                if grant.refused is None:
+                    base.executemany(
+                        "INSERT INTO budget VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET used=used+excluded.used",
+                        [(ask.account, amount) for ask, amount in zip(asks, grant.amounts, strict=True)],
+                    )
+            base.execute("COMMIT")
+        except BaseException:
+            if base.in_transaction:
+                base.execute("ROLLBACK")
+            raise
+        return grants
+
+    def give_back(self, amounts: Mapping[str, int]) -> None:
+        """Take back what was granted and not used for any answer."""
+        self._base.execute("BEGIN IMMEDIATE")
+        self._base.executemany(
+            "UPDATE budget SET used=used-? WHERE account=?", [(amount, account) for account, amount in amounts.items()]
+        )
+        self._base.execute("COMMIT")
+
+    def used(self, prefix: str) -> dict[str, int]:
+        """Return what is used of each account whose name begins so."""
+        rows = self._base.execute(
+            "SELECT account, used FROM budget WHERE substr(account, 1, ?)=?", (len(prefix), prefix)
+        )
+        return dict(rows.fetchall())
+
+    def begin(self, token: bytes, request: bytes, now: float, patience: float) -> str | Kept:
+        """See `budget.Store`."""
+        base = self._base
+        base.execute("BEGIN IMMEDIATE")
+        try:
+            base.execute("DELETE FROM idempotent WHERE begun<?", (now - KEEP_S,))
+            row = base.execute(
+                "SELECT request, begun, status, content_type, body FROM idempotent WHERE token=?", (token,)
+            )
+            found = row.fetchone()
+            if found is None:
+                base.execute("INSERT INTO idempotent (token, request, begun) VALUES (?, ?, ?)", (token, request, now))
+                state: str | Kept = "new"
+            elif found[0] != request:
+                state = "other"
+            elif found[2] is not None:
+                state = Kept(found[2], found[3], found[4])
+            elif now - found[1] < patience:
+                state = "busy"
+            else:
+                base.execute("UPDATE idempotent SET begun=? WHERE token=?", (now, token))
+                state = "new"
+            base.execute("COMMIT")
+        except BaseException:
+            if base.in_transaction:
+                base.execute("ROLLBACK")
+            raise
+        return state
+
+    def finish(self, token: bytes, kept: Kept | None) -> None:
+        """Keep the answer for a token; None forgets the token, where nothing was charged."""
+        if kept is None:
+            self._base.execute("DELETE FROM idempotent WHERE token=? AND status IS NULL", (token,))
+        else:
+            self._base.execute(
+                "UPDATE idempotent SET status=?, content_type=?, body=? WHERE token=?",
+                (kept.status, kept.content_type, kept.body, token),
+            )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._base.close()

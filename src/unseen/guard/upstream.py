@@ -1,0 +1,58 @@
+"""Upstream: the one server that is asked, whatever library asks it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from unseen.guard.refusal import Refused, upstream_failed
+
+HEADERS = {"content-type": "application/json", "accept": "application/json", "accept-encoding": "identity"}
+STREAM_HEADERS = HEADERS | {"accept": "text/event-stream"}
+OWN_FAULT = {401, 403, 407, 408, 425, 426, 431, 511}  # of the guard or its settings, not of the client
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model's server said."""
+
+    status: int
+    body: bytes = field(repr=False)
+
+
+class Upstream(Protocol):
+    """Asks the address that the policy names. Raises `Refused` (502, 504) with one sentence for clients."""
+
+    async def ask(self, path: str, body: bytes | None) -> Answer:
+        """Post `body` to `path`, or get it where there is none; the whole answer, within the limits of the policy."""
+
+    def stream(self, path: str, body: bytes) -> AsyncIterator[bytes]:
+        """Post `body` and yield what comes, as it comes; the first item is empty, and stands for the status 200."""
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+
+
+def gone() -> Refused:
+    """Return what a client is told where the connection failed before or while the model answered."""
+    return upstream_failed("The model's server could not be reached, or broke off its answer; try again.")
+
+
+def late() -> Refused:
+    """Return what a client is told where the model took longer than the policy allows."""
+    return Refused(504, "upstream", "The model's server did not answer in time; try again.")
+
+
+def too_long() -> Refused:
+    """Return what a client is told where the model's answer is over the policy's limit."""
+    return upstream_failed("The model's answer was longer than the policy allows; it was withheld.")
+
+
+def refused_by(status: int) -> Refused:
+    """Return what a client is told of an answer that is not 200: the status, and none of the server's own words.
+
+    >>> refused_by(422).status, refused_by(500).status, refused_by(302).status
+    (422, 502, 502)
+    """
+    if 400 <= status < 500 and status not in OWN_FAULT:
+        return Refused(status, "upstream_refused", f"The model's server refused the request with status {status}.")
+    return upstream_failed(f"The model's server failed with status {status}; try again.")

@@ -1,0 +1,203 @@
+"""Watching: detectors look at what was answered, afterwards; what they see leads to steps that come late, by chance.
+
+Nothing here is on the way of an answer: a query that a detector noticed and one that it did not are answered alike, and
+a step taken on a client comes a random time later, so that no query can be told to have caused it.
+"""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from unseen.disk import write_whole
+from unseen.errors import FolderError, UnseenError
+from unseen.guard.client import Client
+from unseen.guard.detector import Detector, Query, Sighting
+from unseen.guard.exchange import Exchange
+from unseen.guard.log.entries import Done, Seen
+from unseen.guard.log.writer import Writer
+from unseen.guard.policy import Actions
+from unseen.guard.question import Question
+from unseen.guard.refusal import Refused
+from unseen.guard.shape import vectors
+
+FILE = "actions.json"
+WAITING = 10_000  # queries kept for the detectors: beyond it the oldest are dropped, and counted
+QUIET_S = 3600.0  # further sightings of one client within this time are one
+LOOK_S = 1.0
+RANK = {"log": 0, "alert": 1, "tighten": 2, "reauthenticate": 3, "suspend": 4}
+
+
+class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How far a client has come: `sightings` so far, the last at `seen`, and each step with the time it begins at."""
+
+    sightings: int = 0
+    seen: float = 0.0
+    steps: dict[str, float] = {}
+
+    def has(self, step: str, now: float) -> bool:
+        """Whether a step has begun."""
+        return self.steps.get(step, float("inf")) <= now
+
+
+class Watch:
+    """The detectors of one worker, and the standing of its clients, kept in a file that workers share."""
+
+    def __init__(
+        self,
+        detectors: Sequence[Detector],
+        actions: Actions,
+        writer: Writer,
+        folder: Path,
+        *,
+        shadow: bool = False,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._detectors = detectors
+        self._actions = actions
+        self._writer = writer
+        self._path = folder / FILE
+        self._shadow = shadow
+        self._chance = chance or random.SystemRandom()
+        self._queue: deque[Query] = deque(maxlen=WAITING)
+        self._standing: dict[str, Standing] = {}
+        self._looked = float("-inf")
+        self._modified = -1
+        self.dropped = 0
+        self.sightings = 0
+
+    def notice(self, exchange: Exchange) -> None:
+        """Keep a question that was answered for the detectors. Takes no time, and fails nobody."""
+        question = exchange.question
+        if not self._detectors or not isinstance(question, Question) or exchange.route is None:
+            return
+        if len(self._queue) == WAITING:
+            self.dropped += 1
+        points = vectors(question.rows, exchange.route)
+        counted = points is None or len(points) == len(exchange.fingerprints)
+        self._queue.append(
+            Query(
+                exchange.client.id,
+                exchange.now,
+                vectors=points.astype("float32") if points is not None and counted else None,
+                fingerprints=exchange.fingerprints,
+                parameters=frozenset(question.seeking),
+            )
+        )
+
+    async def run(self) -> None:
+        """Let the detectors look, for ever, between the requests."""
+        while True:
+            await asyncio.sleep(0.05)
+            while self._queue:
+                self.look(self._queue.popleft())
+                await asyncio.sleep(0)
+
+    def look(self, query: Query) -> None:
+        """Show one query to every detector. A detector that fails is written down, and stops nothing."""
+        for detector in self._detectors:
+            try:
+                sighting = detector.observe(query)
+            except Exception as error:  # noqa: BLE001 - whatever a detector of the user's raises
+                self._write(Done, what="detector-failed", detail=f"{detector.name}: {type(error).__name__}")
+                continue
+            if sighting is not None:
+                self._saw(sighting)
+
+    def _saw(self, sighting: Sighting) -> None:
+        self.refresh(sighting.when)
+        standing = self._standing.get(sighting.client, Standing())
+        if sighting.when - standing.seen < QUIET_S and standing.sightings:
+            return
+        self.sightings += 1
+        evidence = {name: float(value) for name, value in sighting.evidence.items()}
+        strength = round(sighting.strength, 3)
+        self._write(Seen, client=sighting.client, detector=sighting.detector, strength=strength, evidence=evidence)
+        step = self._actions.ladder[min(standing.sightings, len(self._actions.ladder) - 1)]
+        due = sighting.when + self._chance.uniform(*self._actions.delay_s)
+        steps = standing.steps if step in standing.steps else {**standing.steps, step: due}
+        self._standing[sighting.client] = Standing(standing.sightings + 1, sighting.when, steps)
+        if step not in standing.steps and RANK[step] > 0:
+            self._write(Done, what=f"{'would-' if self._shadow else ''}{step}", client=sighting.client)
+        self._save()
+
+    def refresh(self, now: float) -> None:
+        """Read the file again where another process changed it."""
+        if 0 <= now - self._looked < LOOK_S:
+            return
+        self._looked = now
+        try:
+            modified = self._path.stat().st_mtime_ns
+            if modified != self._modified:
+                self._standing = msgspec.json.decode(self._path.read_bytes(), type=dict[str, Standing])
+                self._modified = modified
+        except (OSError, msgspec.DecodeError):
+            return
+
+    def standing(self, client: Client, now: float, key_made: float = 0.0) -> None:
+        """Raise `Refused` where a client is suspended, or must show a new key."""
+        self.refresh(now)
+        found = self._standing.get(client.id)
+        if found is None or self._shadow:
+            return
+        if found.has("suspend", now):
+            raise Refused(403, "suspended", "This client is suspended; ask whoever gave you the key.")
+        if found.has("reauthenticate", now) and key_made < found.steps["reauthenticate"]:
+            raise Refused(401, "unauthorized", "This key must be renewed; ask whoever gave it to you.")
+
+    def tightened(self, client: str, now: float | None = None) -> bool:
+        """Whether a client gets labels only."""
+        found = self._standing.get(client)
+        return not self._shadow and found is not None and found.has("tighten", time.time() if now is None else now)
+
+    def release(self, client: str) -> bool:
+        """Forget what was seen of a client, and end all steps; return whether there was any."""
+        self.refresh(float("inf"))
+        known = self._standing.pop(client, None) is not None
+        for detector in self._detectors:
+            detector.forget(client)
+        if known:
+            self._save()
+            self._write(Done, what="released", client=client)
+        return known
+
+    def all(self) -> dict[str, Standing]:
+        """Return the standing of every client that was ever noticed."""
+        self.refresh(float("inf"))
+        return dict(self._standing)
+
+    def _save(self) -> None:
+        with suppress(FolderError):
+            write_whole(self._path, msgspec.json.encode(self._standing))
+            self._modified = self._path.stat().st_mtime_ns
+
+    def _write(self, noun: type, **fields: object) -> None:
+        with suppress(OSError, UnseenError):
+            self._writer.append(noun, **fields)
+
+
+def read_standings(folder: Path) -> dict[str, Standing]:
+    """Return the standing of every client that was noticed, as the disk has it."""
+    try:
+        return msgspec.json.decode((folder / FILE).read_bytes(), type=dict[str, Standing])
+    except (OSError, msgspec.DecodeError):
+        return {}
+
+
+def released(folder: Path, client: str) -> bool:
+    """Take a client out of the file of standings; guards that run read it within a second."""
+    found = read_standings(folder)
+    if found.pop(client, None) is None:
+        return False
+    write_whole(folder / FILE, msgspec.json.encode(found))
+    return True
+
+
+def no_watch(writer: Writer, folder: Path) -> Watch:
+    """Return a watch without detectors: it still holds clients to steps taken before."""
+    return Watch((), Actions(), writer, folder)
