@@ -467,7 +467,7 @@ def test_an_interrupt_is_one_sentence_and_says_what_is_kept(home, monkeypatch):
         return train(self, *args)
 
     monkeypatch.setattr(EstimatorTarget, "refit", interrupted)
-    refused(home.audit(), "interrupted.*Finished references are kept", 130)
+    refused(home.audit(), "interrupted.*What is finished is kept", 130)
     assert not (home.run / "report.json").exists()
     monkeypatch.undo()
     assert KEPT.findall(home.audit("--json").stderr) == ["1"]
@@ -526,7 +526,7 @@ def test_control_c_leaves_finished_references_and_exit_code_130(home, workers):
     out, err = process.communicate(timeout=60)
     kept = len(list(home.run.rglob("reference-*")))
     assert process.returncode == 130, err
-    assert err.splitlines() == ["unseen: interrupted. Finished references are kept; the same command continues."]
+    assert err.splitlines() == ["unseen: interrupted. What is finished is kept; the same command continues."]
     assert out == ""
     assert wanted <= kept < 40
     assert not (home.run / "report.json").exists()

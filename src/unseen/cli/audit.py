@@ -37,7 +37,7 @@ def audit(  # noqa: PLR0913, PLR0917 - one option each
         raise typer.BadParameter("--recipe and --through need a plan.")
     if recipe and through is not None:
         raise typer.BadParameter("--recipe audits a training procedure, --through a deployed model; one of the two.")
-    with conduct("Finished references are kept, and an endpoint's answers; the same command continues."):
+    with conduct("What is finished is kept; the same command continues."):
         for line in unseen.replay.other_versions(report) if report is not None else []:
             typer.echo(f"unseen: {line}", err=True)
         if recipe and plan is not None:

@@ -19,7 +19,7 @@ def demo(
 
     Ends with exit code 0 whatever it finds: it is a demonstration, not a gate.
     """
-    with conduct("Finished references are kept; the same command continues."):
+    with conduct("What is finished is kept; the same command continues."):
         with standard_output_is_ours(), progress_bars() as progress:
             outcome = unseen.demo.demo(out, progress)
         say_what_was_kept(outcome)

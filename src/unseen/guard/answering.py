@@ -54,8 +54,8 @@ class Answering:
             raise unreadable()
         if kind == "labels":
             return [_label(value) for value in values]
-        if kind == "probabilities" and self._marking is not None and records <= FEW and type(values[0]) is list:
-            return [marked(self._marking, row) for row in values]
+        if kind == "probabilities" and self._marking is not None and records <= FEW and _several(values[0]):
+            return _even([marked(self._marking, row) for row in values])
         return self.table(kind, _array(values)).tolist()
 
     def table(self, kind: Kind, table: Floats) -> Floats:
@@ -80,14 +80,23 @@ def marked(control: Hardening, row: list[float]) -> list[float]:
     >>> marked(LABEL_ONLY.with_settings(), [0.2, 0.5, 0.3])
     [0.0, 1.0, 0.0]
     """
-    if (
-        not set(map(type, row)) <= {int, float}
-        or len(row) < 2
-        or min(row) < 0
-        or not abs(sum(row) - 1) <= SUM_TOLERANCE
-    ):
+    if type(row) is not list or len(row) < 2 or not set(map(type, row)) <= {int, float}:
         raise unreadable()
-    return _marks(control.control, len(row), row.index(max(row)))
+    top = max(row)
+    if min(row) < 0 or top > 2 or not abs(sum(row) - 1) <= SUM_TOLERANCE:
+        raise unreadable()
+    return _marks(control.control, len(row), row.index(top))
+
+
+def _several(row: Any) -> bool:
+    """Whether it has a number for each class; one alone is the probability of the second of two."""
+    return type(row) is list and len(row) > 1
+
+
+def _even(rows: list[Any]) -> list[Any]:
+    if len(set(map(len, rows))) > 1:
+        raise unreadable()
+    return rows
 
 
 @lru_cache(maxsize=10_000)
@@ -99,10 +108,9 @@ def _marks(control: Control, classes: int, label: int) -> list[float]:
 
 def _label(value: Any) -> Any:
     """Return a class label: a text, a truth value or a whole number, and nothing with a fraction in it."""
-    if isinstance(value, list) and len(value) == 1:
-        return [_label(value[0])]
-    whole = isinstance(value, float) and value.is_integer()
-    if value is None or whole or isinstance(value, str | bool | int):
+    one = value[0] if isinstance(value, list) and len(value) == 1 else value
+    whole = isinstance(one, float) and one.is_integer()
+    if one is None or whole or isinstance(one, str | bool | int):
         return value
     raise unreadable()
 
@@ -112,7 +120,7 @@ def _array(values: list[Any]) -> Floats:
         raise unreadable()
     try:
         table = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise unreadable() from None
     if table.ndim not in {1, 2}:
         raise unreadable()

@@ -27,10 +27,10 @@ class App:
     def __init__(self, current: Callable[[], Gateway]) -> None:
         self._current = current
 
-    def unreadable(self) -> None:
-        """Write down that something came which is no HTTP; the server has refused it."""
+    def unreadable(self, what: str = "bad-http") -> None:
+        """Write down that something came which is no HTTP, or came too late; the server has refused it."""
         with suppress(OSError, UnseenError):
-            self._current().state.writer.append(Done, what="bad-http")
+            self._current().state.writer.append(Done, what=what)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request. Anything but HTTP is refused."""
@@ -78,6 +78,10 @@ def _headers(scope: Message, gateway: Gateway) -> dict[bytes, bytes]:
         raise Refused(415, "content_encoding", "The body must not be compressed.")
     if b"inference-header-content-length" in headers:
         raise Refused(415, "content_type", "Tensors in binary form are not understood: send them as JSON.")
+    if b"upgrade" in headers:
+        raise bad("headers", "Another protocol is not spoken here: leave the header upgrade out.")
+    if b"%" in scope.get("raw_path", b""):
+        raise bad("path", "A path is written plainly here, without percent signs.")
     if scope.get("query_string"):
         raise bad("query", "A query string is not understood: leave it out.")
     return headers
@@ -93,11 +97,13 @@ async def _body(receive: Receive, headers: dict[bytes, bytes], gateway: Gateway)
         raise too_long
     message = await receive()
     body: bytes = message.get("body", b"")
-    while message.get("more_body", False):
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > most:
-            raise too_long
+    if message.get("more_body", False):
+        parts, length = [body], len(body)
+        while message.get("more_body", False) and length <= most:
+            message = await receive()
+            parts.append(message.get("body", b""))
+            length += len(parts[-1])
+        body = b"".join(parts)
     if message["type"] == "http.disconnect":
         raise _Gone
     if len(body) > most:
@@ -131,14 +137,23 @@ async def _send_events(
     ]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     gone = asyncio.ensure_future(_disconnected(receive))
+    task = asyncio.current_task()
+
+    def stop(_: object) -> None:
+        if task is not None:
+            task.cancel()
+
+    gone.add_done_callback(stop)  # a model that says nothing for long is let go, too
     try:
         async with aclosing(stream) as events:  # type: ignore[type-var] # every stream here is a generator
             async for event in events:
-                if gone.done():
-                    return
                 await send({"type": "http.response.body", "body": event, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
+    except asyncio.CancelledError:
+        if task is None or not gone.done() or task.uncancel():
+            raise
     finally:
+        gone.remove_done_callback(stop)
         gone.cancel()
 
 

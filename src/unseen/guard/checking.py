@@ -41,7 +41,8 @@ def note(place: str, sentence: str) -> Finding:
 
 def findings(policy: Policy) -> list[Finding]:
     """Return everything there is to say against a policy, what is refused first."""
-    found = [*_tiers(policy), *_routes(policy), *_server(policy), *_detectors(policy), *_oidc(policy)]
+    found = [*_tiers(policy), *_routes(policy), *_server(policy), *_exports(policy)]
+    found += [*_detectors(policy), *_oidc(policy)]
     return sorted(found, key=lambda finding: not finding.refused)
 
 
@@ -183,6 +184,18 @@ def _oidc(policy: Policy) -> Iterator[Finding]:
         yield refuse("oidc.algorithms", "name at least one, such as ES256.")
     if not oidc.jwks.startswith(("https://", "file:")):
         yield refuse("oidc.jwks", "keys come from an https address or file:PATH.")
+
+
+def _exports(policy: Policy) -> Iterator[Finding]:
+    for number, export in enumerate(policy.log.exports):
+        place = f"log.exports {number + 1}"
+        url = urlsplit(export.address or "")
+        if export.address and url.scheme not in {"tls", "https"} and not _loopback(url.hostname or ""):
+            yield note(place, "entries of the log travel in clear: use tls:// or https://.")
+        if url.scheme == "udp":
+            yield note(place, "udp: a message that is lost on its way is not noticed, and not counted.")
+        if export.authorization is not None and not export.authorization.startswith(("env:", "file:")):
+            yield refuse(f"{place}.authorization", "it is named as 'env:NAME' or 'file:PATH'.")
 
 
 def _loopback(host: str) -> bool:

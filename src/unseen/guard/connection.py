@@ -6,18 +6,20 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES = 32_768
+LATE = b"The request took too long to come."
 
 
 class GuardedHttp(HttpToolsProtocol):
     """Closes a connection whose request has too long a head, or does not come in time, and reports what is no HTTP.
 
-    A request that comes whole at once, as nearly all do, costs two comparisons.
+    A request that comes whole at once, as nearly all do, costs a few comparisons.
     """
 
     patience_s = 10.0
     _open = False  # whether a request has begun and is not whole
     _head = False  # whether its head is not whole
     _head_bytes = 0
+    _large = False  # whether more came at once than a head may have
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -32,6 +34,7 @@ class GuardedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came; wait for the rest where it does not end a request."""
+        self._large = len(data) > HEAD_BYTES
         super().data_received(data)
         if self._head:
             self._head_bytes += len(data)
@@ -49,8 +52,12 @@ class GuardedHttp(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Its head is whole."""
+        """Its head is whole: what is asked for is a path, and nothing else; what is raised here becomes a 400."""
         self._head = False
+        if self.url[:1] != b"/" or b"#" in self.url:
+            raise ValueError("no path")
+        if self._large and sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
+            raise ValueError("too long a head")
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -61,9 +68,12 @@ class GuardedHttp(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, and let the application write it down."""
         self._open = self._head = False
-        if (note := getattr(self.app, "unreadable", None)) is not None:
-            note()
+        self._note("bad-http")
         super().send_400_response(msg)
+
+    def _note(self, what: str) -> None:
+        if (note := getattr(self.app, "unreadable", None)) is not None:
+            note(what)
 
     def _rest(self) -> None:
         if self._timer is not None:
@@ -71,6 +81,16 @@ class GuardedHttp(HttpToolsProtocol):
             self._timer = None
 
     def _late(self) -> None:
+        """Close; say why where a request has begun and no answer is on its way."""
         self._timer = None
-        if not self.transport.is_closing():
-            self.transport.close()
+        if self.transport.is_closing():
+            return
+        if self._open:
+            self._note("late")
+            if self._nothing_said():
+                self.transport.write(LATE)
+        self.transport.close()
+
+    def _nothing_said(self) -> bool:
+        before = self.cycle is None or (self.cycle.response_complete and self._head)
+        return not self.pipeline and (before or not (self._head or self.cycle.response_started))

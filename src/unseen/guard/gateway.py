@@ -1,5 +1,6 @@
 """The guard on one page: a policy, its state, and the layers that a request goes through."""
 
+import asyncio
 import hashlib
 import os
 import time
@@ -15,7 +16,9 @@ from unseen.control import Hardening
 from unseen.errors import PolicyError
 from unseen.guard.budget import Store
 from unseen.guard.checking import hardenings, refuse_useless
+from unseen.guard.counts import Counts, Snapshot
 from unseen.guard.exchange import Exchange, Handler, Reply
+from unseen.guard.exports.shipping import Shipping
 from unseen.guard.keys import KeyRing
 from unseen.guard.layers.authenticated import Tokens, authenticated
 from unseen.guard.layers.charged import Charged
@@ -45,6 +48,8 @@ class State:
     store: Store
     leases: Leases
     writer: Writer
+    counts: Counts = field(default_factory=Counts)
+    shipping: Shipping | None = None
     pace: Pace = field(default_factory=Pace)
     tenants: dict[str, bytes] = field(default_factory=dict, repr=False)
 
@@ -54,10 +59,18 @@ class State:
             self.tenants[tenant] = read_tenant_key(self.folder, tenant)
         return self.tenants[tenant]
 
+    def snapshot(self) -> Snapshot:
+        """Return what this worker has counted."""
+        exports = self.shipping.shipped() if self.shipping else ()
+        return self.counts.snapshot(self.leases.waits, self.leases.wait_s, exports)
+
     async def close(self) -> None:
-        """Give back what is held, sign the log's last head, let go of everything."""
+        """Give back what is held, send what exports wait for, sign the log's last head, let go of everything."""
         await self.leases.close()
         self.store.close()
+        if self.shipping is not None:
+            await asyncio.to_thread(self.shipping.close)
+            self.shipping.settle()
         self.writer.close()
 
 
@@ -66,7 +79,7 @@ def open_state(policy: Policy, worker: int = 0) -> State:
     secret = strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret")
     folder = Path(policy.guard.state)
     store = open_store(policy.store, folder)
-    return State(
+    state = State(
         folder=folder,
         secret=secret,
         keys=KeyRing(folder, derive(secret, "keys")),
@@ -80,6 +93,11 @@ def open_state(policy: Policy, worker: int = 0) -> State:
             version=__version__,
         ),
     )
+    state.writer.told = (state.counts.written,)
+    if policy.log.exports:
+        state.shipping = Shipping(policy.log.exports, worker, state.snapshot, state.writer.append)
+        state.writer.told = (state.counts.written, state.shipping.take)
+    return state
 
 
 def signing_key(secret: bytes) -> Ed25519PrivateKey:
@@ -139,7 +157,7 @@ class Gateway:
             lambda inner: understood(inner, policy, state.tenant_key),
             lambda inner: paced(inner, policy, state.pace),
             lambda inner: authenticated(inner, policy, state.keys, tokens, routes, self.watch),
-            lambda inner: recorded(inner, policy, state.writer, policy.digest, self._notice),
+            lambda inner: recorded(inner, policy, state.writer, policy.digest, self._notice, state.counts),
         ]
         handler: Handler = Forwarded(policy, self.upstream, self._controls)
         for layer in layers:
@@ -153,6 +171,7 @@ class Gateway:
     def _notice(self, exchange: Exchange, reply: Reply) -> None:
         if reply.status == 200:
             self.watch.notice(exchange)
+            self.state.counts.unwatched = self.watch.dropped
 
 
 def named(policy: Policy) -> Policy:

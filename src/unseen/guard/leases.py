@@ -4,6 +4,7 @@ What a worker holds is already charged in the store: a crash strands it, and not
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,6 +25,8 @@ class Leases:
         self._waiting: list[Waiting] = []
         self._task: asyncio.Task[None] | None = None
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="budget")
+        self.waits = 0  # requests that waited for the store, and how long in all
+        self.wait_s = 0.0
 
     async def reserve(self, charges: Sequence[Charge]) -> Charge | None:
         """Charge all of `charges` or none; return the one that its cap refuses. Raises what the store raises."""
@@ -33,7 +36,12 @@ class Leases:
         self._waiting.append((charges, future))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._serve())
-        return await future
+        self.waits += 1
+        since = time.monotonic()
+        try:
+            return await future
+        finally:
+            self.wait_s += time.monotonic() - since
 
     def refund(self, charges: Sequence[Charge]) -> None:
         """Put back what was charged for an answer that cannot have left, for this worker's next request."""

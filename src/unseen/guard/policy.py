@@ -6,6 +6,7 @@ Every noun here is a frozen record; an unknown key or a value out of its range i
 import hashlib
 import re
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -118,13 +119,31 @@ class Store(_Noun, frozen=True):
     durability: Literal["power", "process"] = "power"
 
 
+class Export(_Noun, frozen=True):
+    """Where the log's entries are sent as they are written: to `address`, or appended to the file at `path`.
+
+    `address` is udp://, tcp:// or tls://HOST:PORT for syslog, the http:// or https:// address of a collector for OTLP.
+    What waits is held in memory, `queue` entries at most. `authorization` names the secret sent as that header to OTLP;
+    `gen_ai` adds attributes of OpenTelemetry's conventions for generative models, which are not stable yet.
+    """
+
+    to: Literal["syslog", "file", "otlp"]
+    address: str | None = None
+    path: str | None = None
+    format: Literal["jsonl", "ocsf", "cef", "ecs", "syslog"] | None = None  # syslog: "syslog"; file: "jsonl"
+    queue: int = 10_000
+    authorization: str | None = None
+    every_s: float = 30.0  # otlp: how often counts are sent
+    gen_ai: bool = False
+
+
 class Log(_Noun, frozen=True):
     """The audit log: "process" survives a killed process, "power" a power cut, at the price of waiting for the disk."""
 
     durability: Literal["power", "process"] = "process"
     segment_bytes: int = 64_000_000
     sign_every: int = 1_000
-    exports: tuple[dict[str, Any], ...] = ()
+    exports: tuple[Export, ...] = ()
 
 
 class Oidc(_Noun, frozen=True):
@@ -206,6 +225,9 @@ def _known(content: dict[str, Any], noun: type, place: str) -> None:
         if key == "routes" and not place:
             for number, route in enumerate(value if isinstance(value, list) else []):
                 _known(route if isinstance(route, dict) else {}, Route, f"routes {number + 1}")
+        if key == "exports" and place == "log":
+            for number, export in enumerate(value if isinstance(value, list) else []):
+                _known(export if isinstance(export, dict) else {}, Export, f"log.exports {number + 1}")
         if key == "tiers" and not place:
             for name, tier in value.items() if isinstance(value, dict) else ():
                 _known(tier if isinstance(tier, dict) else {}, Tier, f"tiers.{name}")
@@ -249,6 +271,39 @@ def address_of(listen: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def endpoint_of(address: str) -> tuple[str, str, int]:
+    """Return how, host and port of a syslog server.
+
+    >>> endpoint_of("udp://127.0.0.1:514")
+    ('udp', '127.0.0.1', 514)
+    """
+    url = urlsplit(address)
+    with suppress(ValueError):  # a port that is no port
+        if url.scheme in {"udp", "tcp", "tls"} and url.hostname and url.port and url.netloc == address.split("//")[1]:
+            return url.scheme, url.hostname, url.port
+    raise PolicyError(f"a syslog server is written udp://HOST:PORT, tcp:// or tls://, got {address!r}.")
+
+
+def _check_export(export: Export, state: str) -> None:
+    """Refuse an export that says too little or too much."""
+    needed, no_use = ("path", "address") if export.to == "file" else ("address", "path")
+    if getattr(export, needed) is None or getattr(export, no_use) is not None:
+        raise PolicyError(f"to = {export.to!r} needs {needed}, and {no_use} says nothing there.")
+    if export.to != "otlp" and (export.authorization is not None or export.gen_ai):
+        raise PolicyError("authorization and gen_ai are for to = 'otlp' only.")
+    if export.to == "syslog":
+        endpoint_of(export.address or "")
+    elif export.to == "file":
+        if Path(state).resolve() in Path(export.path or "").resolve().parents:
+            raise PolicyError("path must not be inside guard.state, where the log itself stands.")
+    else:
+        url = urlsplit(export.address or "")
+        if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment or url.username:
+            raise PolicyError("address must be http://HOST[:PORT] or https://, without a user, a query or a fragment.")
+        if export.format is not None:
+            raise PolicyError("format says nothing for to = 'otlp', which has its own.")
+
+
 def _checked(policy: Policy) -> Policy:
     """Refuse what no guard could serve; what is unwise is judged in `checking`."""
     url = urlsplit(policy.upstream.url)
@@ -261,6 +316,13 @@ def _checked(policy: Policy) -> Policy:
             rate_of(tier.rate)
         except PolicyError as error:
             raise PolicyError(f"tiers.{name}.rate: {error}") from None
+    for number, export in enumerate(policy.log.exports):
+        try:
+            _check_export(export, policy.guard.state)
+        except PolicyError as error:
+            raise PolicyError(f"log.exports {number + 1}: {error}") from None
+    if len({(export.to, export.address or export.path) for export in policy.log.exports}) < len(policy.log.exports):
+        raise PolicyError("log.exports: two send to one place.")
     address_of(policy.guard.listen)
     for what, least, value in _counts(policy):
         if value is not None and value < least:
@@ -285,6 +347,8 @@ def _counts(policy: Policy) -> list[tuple[str, float, float | None]]:
     found += [("upstream.connections", 1, upstream.connections), ("store.lease", 1, policy.store.lease)]
     found += [("upstream.max_response_bytes", 100, upstream.max_response_bytes)]
     found += [("log.sign_every", 1, policy.log.sign_every), ("log.segment_bytes", 10_000, policy.log.segment_bytes)]
+    found += [(f"log.exports {n + 1}.queue", 1, export.queue) for n, export in enumerate(policy.log.exports)]
+    found += [(f"log.exports {n + 1}.every_s", 1, export.every_s) for n, export in enumerate(policy.log.exports)]
     found += [("neighbourhood.radius", 1e-9, policy.neighbourhood.radius)]
     found += [(f"routes {number + 1}.step", 1e-12, route.step) for number, route in enumerate(policy.routes)]
     return found

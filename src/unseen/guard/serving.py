@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -21,6 +22,7 @@ from unseen.guard.detectors import from_settings
 from unseen.guard.gateway import Gateway, State, open_state
 from unseen.guard.log.entries import Done
 from unseen.guard.policy import Policy, address_of, read_policy
+from unseen.guard.snapshots import keep_writing
 from unseen.guard.upstream import Upstream
 from unseen.guard.upstreams import open_upstream
 from unseen.guard.watching import Watch
@@ -78,6 +80,7 @@ class Worker:
         self._policy = policy
         self._number = number
         self._gateway: Gateway | None = None
+        self._counting: asyncio.Task[None] | None = None
         self._old: list[Gateway] = []  # gateways of earlier policies, whose last answers may be on their way
 
     async def run(self, sock: socket.socket) -> None:
@@ -86,6 +89,8 @@ class Worker:
         try:
             self._gateway = open_gateway(self._policy, state)
             self._watching = asyncio.create_task(self._gateway.watch.run())
+            if self._policy.guard.admin is not None and self._policy.guard.workers > 1:
+                self._counting = asyncio.create_task(keep_writing(state.folder, self._number, state.snapshot))
             servers = [(_server(App(self.current), self._policy), sock)]
             if self._policy.guard.admin is not None and self._number == 0:
                 from unseen.guard.admin import admin_app
@@ -96,6 +101,8 @@ class Worker:
             await asyncio.gather(*(server.serve(sockets=[opened]) for server, opened in servers))
         finally:
             self._watching.cancel()
+            if self._counting is not None:
+                self._counting.cancel()
             for gateway in filter(None, [*self._old, self._gateway]):
                 await gateway.upstream.close()
             await state.close()
@@ -128,6 +135,8 @@ class Worker:
                     raise PolicyError(f"guard.{name} changes only by a restart.")
             if policy.store != old.policy.store:
                 raise PolicyError("store changes only by a restart.")
+            if policy.log.exports != old.policy.log.exports:
+                raise PolicyError("log.exports changes only by a restart.")
             new = open_gateway(policy, old.state, old)
         except UnseenError as error:
             sys.stderr.write(f"unseen guard: the new policy is refused, the old one stays: {error}\n")
@@ -157,6 +166,7 @@ def open_gateway(policy: Policy, state: State, old: Gateway | None = None, upstr
         watch = old.watch
     else:
         watch = Watch(from_settings(policy.detectors), policy.actions, state.writer, state.folder, shadow=shadow)
+        watch.dropped = old.watch.dropped if old is not None else 0
     tokens = None
     if policy.oidc is not None:
         from unseen.guard.tokens import OidcTokens
@@ -175,23 +185,26 @@ class QuietServer(uvicorn.Server):
         yield
 
 
-def _server(app: object, policy: Policy) -> QuietServer:
-    config = uvicorn.Config(
-        app,  # type: ignore[arg-type] # an ASGI callable
-        http=type("PatientHttp", (GuardedHttp,), {"patience_s": policy.guard.read_timeout_s}),
-        ws="none",
-        loop="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=65,
-        timeout_graceful_shutdown=int(policy.guard.drain_s) + 1,
-        backlog=BACKLOG,
-    )
-    return QuietServer(config)
+def _server(app: Any, policy: Policy) -> QuietServer:
+    return QuietServer(uvicorn.Config(app, **server_settings(policy)))
+
+
+def server_settings(policy: Policy) -> dict[str, Any]:
+    """Return what uvicorn is told: HTTP alone, nothing logged, no word of the server, no proxy believed."""
+    return {
+        "http": type("PatientHttp", (GuardedHttp,), {"patience_s": policy.guard.read_timeout_s}),
+        "ws": "none",
+        "loop": "none",
+        "lifespan": "off",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "date_header": False,
+        "proxy_headers": False,
+        "timeout_keep_alive": 65,
+        "timeout_graceful_shutdown": int(policy.guard.drain_s) + 1,
+        "backlog": BACKLOG,
+    }
 
 
 def _supervise(path: Path, policy: Policy, sock: socket.socket) -> int:

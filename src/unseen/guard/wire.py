@@ -30,12 +30,12 @@ def read_json(body: bytes, max_depth: int) -> Any:
     Traceback (most recent call last):
     unseen.guard.refusal.Refused: The body names one field twice.
     """
-    if body.count(b"[") + body.count(b"{") > max_depth and _depth(body) > max_depth:
-        raise bad("depth", f"The body is nested deeper than {max_depth}.")
     try:
         found = decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise bad("json", "The body is not valid JSON in UTF-8.") from None
+    if body.count(b"[") + body.count(b"{") > max_depth and _depth(body) > max_depth:
+        raise bad("depth", f"The body is nested deeper than {max_depth}.")
     if _may_repeat(body):
         _refuse_repeats(body)
     return found
@@ -67,6 +67,7 @@ def _no_constant(_: str) -> NoReturn:
 
 
 def _depth(body: bytes) -> int:
+    """Return how deep valid JSON is nested; of anything else, the search for where its strings end could take hours."""
     bare = STRINGS.sub(b"", body)
     return int(np.cumsum(STEP[np.frombuffer(bare, np.uint8)], dtype=np.int32).max(initial=0))
 

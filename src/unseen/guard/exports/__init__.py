@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 
-import msgspec
-
 from unseen.guard.exports.cef import cef
 from unseen.guard.exports.ecs import ecs
+from unseen.guard.exports.event import encoded
 from unseen.guard.exports.ocsf import ocsf
 from unseen.guard.exports.syslog import syslog
 from unseen.guard.log.entries import Entry
@@ -15,7 +14,7 @@ Form = Callable[[Entry], str | None]
 
 def jsonl(entry: Entry) -> str:
     """Return an entry as it is, without its place in the chain."""
-    return msgspec.json.encode(entry).decode()
+    return encoded(entry)
 
 
 FORMATS: dict[str, Form] = {"jsonl": jsonl, "ocsf": ocsf, "cef": cef, "ecs": ecs, "syslog": syslog}

@@ -1,11 +1,35 @@
 """ArcSight's Common Event Format, version 0."""
 
+from collections.abc import Iterator
+
 from unseen import __version__
-from unseen.guard.exports.event import event_of, facts
-from unseen.guard.log.entries import Entry
+from unseen.guard.exports.event import event_of, facts, one_line
+from unseen.guard.log.entries import Entry, Seen
 
 SEVERITY = {1: 1, 2: 3, 3: 6, 4: 8}
-NAMES = {"client": "suser", "id": "externalId", "reason": "reason", "route": "request", "records": "cnt"}
+KNOWN = {  # keys of CEF's own dictionary
+    "client": "suser",
+    "key": "suid",
+    "id": "externalId",
+    "reason": "reason",
+    "route": "destinationServiceName",
+    "records": "cnt",
+    "count": "cnt",
+    "what": "act",
+    "detail": "msg",
+}
+LABELLED = {  # CEF has six texts, three whole numbers and four others for what its dictionary lacks
+    "tenant": "cs1",
+    "tier": "cs2",
+    "policy": "cs3",
+    "shadow": "cs4",
+    "controls": "cs5",
+    "parameters": "cs6",
+    "detector": "cs1",
+    "status": "cn1",
+    "ms": "cfp1",
+    "strength": "cfp1",
+}
 
 
 def cef(entry: Entry) -> str | None:
@@ -13,23 +37,32 @@ def cef(entry: Entry) -> str | None:
 
     >>> from unseen.guard.log.entries import Done
     >>> cef(Done(n=3, t=0.0, what="revoked|key", client="a=b"))
-    'CEF:0|unseen|guard|0.1.0|revoked\\|key|guard: revoked\\|key|3|rt=0 what=revoked|key suser=a\\=b'
+    'CEF:0|unseen|guard|0.1.0|revoked\\|key|guard: revoked\\|key|3|rt=0 outcome=success act=revoked|key suser=a\\=b'
     """
     event = event_of(entry)
     if event is None:
         return None
     head = ["CEF:0", "unseen", "guard", __version__, event.name, event.said, str(SEVERITY[event.severity])]
-    extension = {"rt": int(entry.t * 1000)} | {NAMES.get(name, name): value for name, value in facts(entry).items()}
-    return "|".join(_head(part) for part in head) + "|" + " ".join(f"{n}={_value(v)}" for n, v in extension.items())
+    extension = [("rt", int(entry.t * 1000)), ("outcome", "success" if event.success else "failure"), *_named(entry)]
+    return "|".join(_head(part) for part in head) + "|" + " ".join(f"{name}={_value(said)}" for name, said in extension)
+
+
+def _named(entry: Entry) -> Iterator[tuple[str, object]]:
+    """Yield the facts under CEF's names; a detector's evidence, whose names are its own, is one text."""
+    for name, value in facts(entry).items():
+        if name in LABELLED:
+            yield LABELLED[name], value
+            yield f"{LABELLED[name]}Label", name
+        elif name in KNOWN:
+            yield KNOWN[name], value
+    if isinstance(entry, Seen):
+        yield "cs2", ", ".join(f"{name}: {value:g}" for name, value in entry.evidence.items())
+        yield "cs2Label", "evidence"
 
 
 def _head(text: str) -> str:
-    return _line(text.replace("\\", "\\\\").replace("|", "\\|"))
+    return one_line(text).replace("\\", "\\\\").replace("|", "\\|")
 
 
 def _value(value: object) -> str:
-    return _line(str(value).replace("\\", "\\\\").replace("=", "\\="))
-
-
-def _line(text: str) -> str:
-    return text.replace("\r", " ").replace("\n", " ")
+    return one_line(str(value)).replace("\\", "\\\\").replace("=", "\\=")

@@ -1,11 +1,9 @@
-"""Elastic Common Schema 8: one JSON object a line."""
+"""Elastic Common Schema 8: one JSON object a line. What the schema has no field for stands below `unseen`."""
 
 from typing import Any
 
-import msgspec
-
 from unseen import __version__
-from unseen.guard.exports.event import event_of, facts, moment
+from unseen.guard.exports.event import encoded, event_of, facts, moment
 from unseen.guard.log.entries import Asked, Entry, Seen
 
 VERSION = "8.17.0"
@@ -24,7 +22,7 @@ def ecs(entry: Entry) -> str | None:
         "event": {
             "kind": "alert" if seen else "event",
             "category": ["intrusion_detection"] if seen else ["api"],
-            "type": ["indicator"] if seen else ["access"] if isinstance(entry, Asked) else ["change"],
+            "type": ["info"] if seen else ["access"] if isinstance(entry, Asked) else ["change"],
             "action": event.name,
             "outcome": "success" if event.success else "failure",
             "severity": event.severity,
@@ -38,11 +36,16 @@ def ecs(entry: Entry) -> str | None:
         told["user"] = {"id": client}
     if isinstance(entry, Asked):
         told["http"] = {"response": {"status_code": entry.status}}
-        told["event"] |= {"id": entry.id, "duration": int(entry.ms * 1e6)}
+        told["event"] |= {"id": entry.id, "duration": int(entry.ms * 1e6), "reason": entry.reason}
         told["organization"] = {"id": entry.tenant}
     if seen:
         told["threat"] = {
             "framework": "MITRE ATLAS",
-            "technique": {"id": ["AML.T0024.000"], "name": ["Infer Training Data Membership"]},
+            "tactic": {"id": ["AML.TA0010"], "name": ["Exfiltration"]},
+            "technique": {
+                "id": ["AML.T0024"],
+                "name": ["Exfiltration via AI Inference API"],
+                "subtechnique": {"id": ["AML.T0024.000"], "name": ["Infer Training Data Membership"]},
+            },
         }
-    return msgspec.json.encode(told).decode()
+    return encoded(told)

@@ -1,12 +1,18 @@
 """What every form says of an entry: a name, a severity, an outcome, and words for people."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
 
 from unseen.guard.log.entries import Asked, Done, Entry, Head, Seen, Start
 
 INFORMATIONAL, LOW, MEDIUM, HIGH = 1, 2, 3, 4  # OCSF's severities
 STEPS = {"tighten", "reauthenticate", "suspend"}
+BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # whatever some reader takes for the end of a line, or worse
+LATE = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,20 @@ def _asked(entry: Asked) -> tuple[str, int, bool, str]:
         return "answered", INFORMATIONAL, True, f"answered {entry.records} records"
     severity = LOW if entry.status < 500 else MEDIUM
     return entry.reason, severity, False, f"refused with {entry.status}: {entry.reason}"
+
+
+def one_line(text: str) -> str:
+    r"""Return a text in which no reader finds the end of a line: control characters become spaces.
+
+    >>> one_line("a\nb\u2028c")
+    'a b c'
+    """
+    return BREAKS.sub(" ", text)
+
+
+def encoded(told: Any) -> str:
+    """Return one line of JSON, for readers of lines as well that end them where JSON does not."""
+    return msgspec.json.encode(told).decode().translate(LATE)
 
 
 def moment(seconds: float) -> str:

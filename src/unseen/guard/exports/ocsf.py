@@ -2,16 +2,17 @@
 
 from typing import Any
 
-import msgspec
-
 from unseen import __version__
-from unseen.guard.exports.event import Event, event_of, facts
-from unseen.guard.log.entries import Asked, Entry, Seen
+from unseen.guard.exports.event import Event, encoded, event_of, facts
+from unseen.guard.log.entries import Asked, Done, Entry, Seen
 
 VERSION = "1.8.0"
-READ, UPDATE = 2, 3
+ACTIVITIES = {1: "Create", 2: "Read", 3: "Update", 4: "Delete"}
+CREATE, READ, UPDATE, DELETE = ACTIVITIES
+DONE = {"key-added": CREATE, "key-rotated": CREATE, "key-revoked": DELETE}  # everything else that is done is an update
 ATTACK = {
-    "technique": {"uid": "AML.T0024.000", "name": "Infer Training Data Membership"},
+    "technique": {"uid": "AML.T0024", "name": "Exfiltration via AI Inference API"},
+    "sub_technique": {"uid": "AML.T0024.000", "name": "Infer Training Data Membership"},
     "tactic": {"uid": "AML.TA0010", "name": "Exfiltration"},
     "version": "5.6.1",
 }
@@ -23,19 +24,19 @@ def ocsf(entry: Entry) -> str | None:
     if event is None:
         return None
     told = _finding(entry, event) if isinstance(entry, Seen) else _activity(entry, event)
-    return msgspec.json.encode(told).decode()
+    return encoded(told)
 
 
 def _activity(entry: Entry, event: Event) -> dict[str, Any]:
     asked = entry if isinstance(entry, Asked) else None
-    activity = READ if asked else UPDATE
+    activity = DONE.get(entry.what, UPDATE) if isinstance(entry, Done) else READ
     client = getattr(entry, "client", "")
     api: dict[str, Any] = {"operation": asked.route or "unknown" if asked else event.name}
     if asked:
         api |= {"request": {"uid": asked.id}, "response": {"code": asked.status, "error": asked.reason}}
         api["service"] = {"name": asked.route or "unknown"}
     return _common(entry, event, 6, 6003, activity) | {
-        "activity_name": {READ: "Read", UPDATE: "Update"}[activity],
+        "activity_name": ACTIVITIES[activity],
         "actor": {"user": {"uid": client or "unknown", "type_id": 0}},
         "api": api,
         "src_endpoint": {"uid": client or "unknown"},
@@ -46,8 +47,8 @@ def _activity(entry: Entry, event: Event) -> dict[str, Any]:
 
 def _finding(entry: Seen, event: Event) -> dict[str, Any]:
     uid = f"{entry.detector}-{entry.client}-{entry.n}"
-    return _common(entry, event, 2, 2004, 1) | {
-        "activity_name": "Create",
+    return _common(entry, event, 2, 2004, CREATE) | {
+        "activity_name": ACTIVITIES[CREATE],
         "finding_info": {
             "uid": uid,
             "title": "Probing of a model's training data",

@@ -3,8 +3,10 @@
 import os
 import re
 import socket
+from collections.abc import Callable
+from functools import cache
 
-from unseen.guard.exports.event import event_of, facts, moment
+from unseen.guard.exports.event import Event, event_of, facts, moment, one_line
 from unseen.guard.log.entries import Entry
 
 FACILITY = 13
@@ -17,13 +19,38 @@ def syslog(entry: Entry) -> str | None:
     event = event_of(entry)
     if event is None:
         return None
+    said = " ".join(f'{_name(name)}="{_escaped(str(fact))}"' for name, fact in ({"n": entry.n} | facts(entry)).items())
+    return f"{_header(entry, event)} [{ENTERPRISE} {said}] {one_line(event.said)}"
+
+
+def framed(form: Callable[[Entry], str | None]) -> Callable[[Entry], str | None]:
+    """Return the form that puts what another says into a message without structured data."""
+
+    def message(entry: Entry) -> str | None:
+        event, said = event_of(entry), form(entry)
+        return None if event is None or said is None else f"{_header(entry, event)} - {said}"
+
+    return message
+
+
+def _header(entry: Entry, event: Event) -> str:
     priority = FACILITY * 8 + SEVERITY[event.severity]
-    host = re.sub(r"[^!-~]", "", socket.gethostname())[:255] or "-"
-    said = " ".join(f'{name}="{_escaped(str(value))}"' for name, value in ({"n": entry.n} | facts(entry)).items())
-    name = re.sub(r"[^!-~]", "-", event.name)[:32]
-    return (
-        f"<{priority}>1 {moment(entry.t)} {host} unseen-guard {os.getpid()} {name} [{ENTERPRISE} {said}] {event.said}"
-    )
+    name = re.sub(r"[^!-~]", "-", event.name)[:32] or "-"
+    return f"<{priority}>1 {moment(entry.t)} {_host()} unseen-guard {os.getpid()} {name}"
+
+
+@cache
+def _host() -> str:
+    return re.sub(r"[^!-~]", "", socket.gethostname())[:255] or "-"
+
+
+def _name(text: str) -> str:
+    """Return a parameter's name as RFC 5424 (section 6.3.3) has them.
+
+    >>> _name('evidence_a "b"=]')
+    'evidence_a__b___'
+    """
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", text)[:32] or "_"
 
 
 def _escaped(text: str) -> str:
@@ -32,4 +59,4 @@ def _escaped(text: str) -> str:
     >>> _escaped('a"]\\')
     'a\\"\\]\\\\'
     """
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]").replace("\n", " ")
+    return one_line(text).replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")

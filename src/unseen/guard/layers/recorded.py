@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from unseen.errors import UnseenError
+from unseen.guard.counts import Counts
 from unseen.guard.exchange import Exchange, Handler, Reply
 from unseen.guard.log.entries import Asked, Done
 from unseen.guard.log.writer import Writer
@@ -17,7 +18,12 @@ FINGERPRINTS = 1_000  # most that one record of the log holds
 
 
 def recorded(
-    inner: Handler, policy: Policy, writer: Writer, digest: str, notice: Callable[[Exchange, Reply], None]
+    inner: Handler,
+    policy: Policy,
+    writer: Writer,
+    digest: str,
+    notice: Callable[[Exchange, Reply], None],
+    counts: Counts,
 ) -> Handler:
     """Turn refusals and failures into replies, write each down, and let `notice` see what was answered."""
     power = policy.log.durability == "power"
@@ -29,7 +35,10 @@ def recorded(
             if power:
                 await writer.kept()
         except (OSError, UnseenError):
-            return refusal(Refused(503, "log", "The guard cannot keep its records now, and answers nothing."))
+            reply = refusal(Refused(503, "log", "The guard cannot keep its records now, and answers nothing."))
+            _count(counts, exchange, reply)
+            return reply
+        _count(counts, exchange, reply)
         notice(exchange, reply)
         return reply if reply.events is None else replace(reply, events=_counted(reply.events, exchange, writer))
 
@@ -52,6 +61,12 @@ async def _reply(inner: Handler, exchange: Exchange) -> Reply:
         raise
     except Exception:  # noqa: BLE001 - a fault of ours: nobody is told more, and nothing leaves
         return refusal(Refused(500, "fault", "The guard failed; nothing was answered."))
+
+
+def _count(counts: Counts, exchange: Exchange, reply: Reply) -> None:
+    route = exchange.route.name if exchange.route else ""
+    seconds = time.monotonic() - exchange.started
+    counts.asked(route, reply.status, reply.reason, exchange.records, seconds, exchange.dropped)
 
 
 def _write(writer: Writer, exchange: Exchange, reply: Reply, digest: str) -> None:

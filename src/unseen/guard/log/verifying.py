@@ -62,7 +62,7 @@ class _State:
         ended = False
         for place, line in enumerate(lines):
             value = opened(self.hash, line)
-            if value is None and self._torn(line, last=place + 1 == len(lines)):
+            if value is None and not ended and self._torn(line, last=place + 1 == len(lines)):
                 break
             wrong = "" if value else "its content or its hash was changed, or the record before it"
             wrong = wrong or ("it follows an orderly end" if ended else "")

@@ -5,6 +5,7 @@ import errno
 import os
 import secrets
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -12,10 +13,10 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from unseen.disk import refused
+from unseen.disk import PART, refused
 from unseen.errors import FolderError
 from unseen.guard.log.chain import START, linked, public_of, signed
-from unseen.guard.log.entries import Done, Head, Start
+from unseen.guard.log.entries import Done, Entry, Head, Start
 from unseen.guard.log.reading import chain_end, segments
 from unseen.guard.policy import Log
 
@@ -41,6 +42,7 @@ class Writer:
         self._unsynced = self._since = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log")
         self._sync: asyncio.Task[None] | None = None
+        self.told: tuple[Callable[[Entry], None], ...] = ()  # called with each entry once it is written
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -56,10 +58,13 @@ class Writer:
         """Write one record and return its number."""
         if self._file < 0 or self._size > self._settings.segment_bytes:
             self.roll()
-        self._write(noun(n=self._number + 1, t=round(time.time(), 3), **fields))
+        entry = noun(n=self._number + 1, t=round(time.time(), 3), **fields)
+        self._write(entry)
         self._since += 1
         if self._since >= self._settings.sign_every or time.monotonic() - self._signed > HEAD_S:
             self.sign()
+        for tell in self.told:
+            tell(entry)
         return self._number
 
     def sign(self, *, last: bool = False) -> None:
@@ -109,19 +114,19 @@ class Writer:
         """Begin a segment after the last whole record of the one before; what was torn there stays, and is counted."""
         there = segments(self._folder)
         end = chain_end(there[-1]) if there else None
+        if there and end is None:
+            raise FolderError(
+                f"the audit log cannot go on in {self._folder}: its last segment was damaged; see unseen guard log verify, "
+                "and move the folder away to begin a new chain."
+            )
         self._chain = end.chain if end else secrets.token_hex(8)
         self._hash = end.hash if end else START
-        self._number = end.number if end else 0
-        segment = int(there[-1].stem) + 1 if there else 1
-        path = self._folder / f"{segment:06d}.jsonl"
-        try:
-            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        except OSError as error:
-            raise refused("the audit log", self._folder, error) from None
+        self._number = self._synced = end.number if end else 0
         self._size = self._since = 0
-        self._synced = self._number
         self._signed = time.monotonic()
-        self._write(
+        segment = int(there[-1].stem) + 1 if there else 1
+        self._begin(
+            self._folder / f"{segment:06d}.jsonl",
             Start(
                 n=self._number + 1,
                 t=round(time.time(), 3),
@@ -132,11 +137,26 @@ class Writer:
                 public_key=public_of(self._key).hex(),
                 policy=self.policy,
                 version=self._version,
-            )
+            ),
         )
         self._since = 1
         if end and end.torn_bytes:
             self._write(Done(n=self._number + 1, t=round(time.time(), 3), what="torn", count=end.torn_bytes))
+
+    def _begin(self, path: Path, start: Start) -> None:
+        """Make a segment that has its start from the first moment that it has its name."""
+        part = path.with_name(f"{PART}{secrets.token_hex(4)}")
+        try:
+            self._file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            self._write(start)
+            os.link(part, path)
+        except OSError as error:
+            if self._file >= 0:
+                os.close(self._file)
+            self._file = -1
+            raise refused("the audit log", self._folder, error) from None
+        finally:
+            part.unlink(missing_ok=True)
 
     def _write(self, record: Any) -> None:
         value, line = linked(self._hash, record)

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from unseen.guard.answering import Answering
+from unseen.guard.answering import Answering, unreadable
 from unseen.guard.policy import Route
 from unseen.guard.protocols.mlflow import hardened_predictions
 from unseen.guard.question import Question, Telling
@@ -11,8 +11,8 @@ from unseen.guard.refusal import bad
 from unseen.guard.wire import number_of_rows
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
-PREDICT = re.compile(rf"^/v1/models/{NAME}(?:/versions/\d+)?:predict$")
-MODEL = re.compile(rf"^/v1/models/{NAME}$")
+PREDICT = re.compile(rf"/v1/models/{NAME}(?:/versions/[0-9]+)?:predict")
+MODEL = re.compile(rf"/v1/models/{NAME}")
 
 
 class KServeV1:
@@ -25,8 +25,8 @@ class KServeV1:
     def match(self, method: str, path: str) -> str | Telling | None:
         """See `question.Adapter`."""
         if method == "POST":
-            return path if PREDICT.match(path) else None
-        return Telling(path, frozenset({"name", "ready"})) if MODEL.match(path) else None
+            return path if PREDICT.fullmatch(path) else None
+        return Telling(path, frozenset({"name", "ready"})) if MODEL.fullmatch(path) else None
 
     def read(self, path: str, content: Any, parameters: frozenset[str]) -> Question:
         """See `question.Adapter`."""
@@ -38,5 +38,8 @@ class KServeV1:
 
     def harden(self, question: Question, content: Any, answering: Answering) -> Any:
         """See `question.Adapter`."""
-        found = content.get("predictions") if isinstance(content, dict) else None
+        if not isinstance(content, dict):
+            raise unreadable()
+        found = content.get("predictions")
+        answering.dropped += len(content) - 1
         return {"predictions": hardened_predictions(found, question.records, self._answers, self._outputs, answering)}

@@ -37,6 +37,7 @@ class MLflow:
     def harden(self, question: Question, content: Any, answering: Answering) -> Any:
         """See `question.Adapter`."""
         found = content.get("predictions") if isinstance(content, dict) else content
+        answering.dropped += len(content) - 1 if isinstance(content, dict) else 0
         return {"predictions": hardened_predictions(found, question.records, self._answers, self._outputs, answering)}
 
 
@@ -45,33 +46,48 @@ def hardened_predictions(
 ) -> list[Any] | dict[str, Any]:
     """Return predictions, hardened: a list with one answer a record, or one such list for every named output."""
     if isinstance(found, dict):
-        return {
-            name: answering.rows(outputs[name], values, records)
-            for name, values in found.items()
-            if _declared(name, outputs, answering)
-        }
-    if isinstance(found, list) and found and isinstance(found[0], dict):
+        if not outputs.keys() & found.keys() and {"columns", "data"} <= found.keys():
+            return _split_again(found, records, outputs, answering)
         return _columns(found, records, outputs, answering)
+    if isinstance(found, list) and found and isinstance(found[0], dict):
+        if not all(isinstance(row, dict) and row.keys() == found[0].keys() for row in found):
+            raise unreadable()
+        table = {name: [row[name] for row in found] for name in found[0]}
+        hardened = _columns(table, records, outputs, answering)
+        return [dict(zip(hardened, row, strict=True)) for row in zip(*hardened.values(), strict=True)]
     return answering.rows(answers, found, records)
 
 
-def _columns(found: list[Any], records: int, outputs: dict[str, Kind], answering: Answering) -> list[Any]:
-    """Records as objects: each declared column is a scalar or a list; probabilities in several columns are one row."""
-    if len(found) != records or not all(isinstance(row, dict) and row.keys() == found[0].keys() for row in found):
+def _columns(
+    found: dict[str, Any], records: int, outputs: dict[str, Kind], answering: Answering
+) -> dict[str, list[Any]]:
+    """Each declared column holds scalars or lists; probabilities in columns of scalars are one row of their classes."""
+    names = [name for name in found if _declared(name, outputs, answering)]
+    if not names or not all(isinstance(found[name], list) and len(found[name]) == records for name in names):
         raise unreadable()
-    hardened: list[dict[str, Any]] = [{} for _ in found]
-    names = [name for name in found[0] if _declared(name, outputs, answering)]
-    spread = [name for name in names if outputs[name] == "probabilities" and not isinstance(found[0][name], list)]
+    spread = [name for name in names if outputs[name] == "probabilities" and not isinstance(found[name][0], list)]
+    hardened: dict[str, list[Any]] = {}
     if spread:
-        rows = answering.rows("probabilities", [[row[name] for name in spread] for row in found], records)
-        for answer, row in zip(hardened, rows, strict=True):
-            answer.update(zip(spread, row, strict=True))
+        rows = list(map(list, zip(*(found[name] for name in spread), strict=True)))
+        rows = answering.rows("probabilities", rows, records)
+        hardened |= zip(spread, map(list, zip(*rows, strict=True)), strict=True)
     for name in names:
         if name not in spread:
-            values = answering.rows(outputs[name], [row[name] for row in found], records)
-            for answer, value in zip(hardened, values, strict=True):
-                answer[name] = value
-    return [{name: answer[name] for name in names} for answer in hardened]
+            hardened[name] = answering.rows(outputs[name], found[name], records)
+    return {name: hardened[name] for name in names}
+
+
+def _split_again(found: dict[str, Any], records: int, outputs: dict[str, Kind], answering: Answering) -> dict[str, Any]:
+    """Return a table in the form of `dataframe_split`, hardened, without its index."""
+    columns, data = found["columns"], found["data"]
+    names = list(map(str, columns)) if isinstance(columns, list) else []
+    if not isinstance(data, list) or len(set(names)) < len(names):
+        raise unreadable()
+    if not all(isinstance(row, list) and len(row) == len(names) for row in data):
+        raise unreadable()
+    table = {name: [row[at] for row in data] for at, name in enumerate(names)}
+    hardened = _columns(table, records, outputs, answering)
+    return {"columns": list(hardened), "data": list(map(list, zip(*hardened.values(), strict=True)))}
 
 
 def _declared(name: str, outputs: dict[str, Kind], answering: Answering) -> bool:

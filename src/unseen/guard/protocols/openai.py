@@ -1,22 +1,30 @@
 """OpenAI's chat/completions, completions and embeddings, and the servers that speak like it."""
 
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from unseen.control import Hardening
 from unseen.controls.allowed_parameters import ALLOWED
-from unseen.controls.fields import SCORING
+from unseen.controls.fields import SCORING, has_fraction, without
+from unseen.controls.no_logprobs import NO_LOGPROBS
+from unseen.errors import UnseenError
 from unseen.guard.answering import Answering, unreadable
 from unseen.guard.policy import Route
 from unseen.guard.question import Question, Telling
 from unseen.guard.refusal import bad
 from unseen.guard.wire import number_of_rows
 
-ENDS = ("chat/completions", "completions", "embeddings")
 ANSWER = frozenset({"id", "object", "created", "model", "choices", "usage", "data", "service_tier"})
 CHOICE = frozenset({"index", "message", "delta", "text", "finish_reason", "logprobs"})
 MODELS = frozenset({"object", "data"})
-HARMLESS = frozenset(ALLOWED) | {"encoding_format", "dimensions"}
+ASKED = {"chat/completions": "messages", "completions": "prompt", "embeddings": "input"}  # the field that is asked
+HARMLESS = frozenset(ALLOWED) - {*ASKED.values(), "instructions", "system"}
+ENCODING = "encoding_format"
+WITHOUT = NO_LOGPROBS.with_settings()
+EMBEDDED = {"object", "index", "embedding"}
 ONE = ("n", "best_of")  # how many answers: one is what everybody gets
 
 
@@ -25,7 +33,7 @@ class OpenAI:
 
     def __init__(self, route: Route) -> None:
         prefix = route.path.rstrip("/") or "/v1"
-        self._asked = {f"{prefix}/{end}": end for end in ENDS if end != "embeddings" or route.embeddings}
+        self._asked = {f"{prefix}/{end}": end for end in ASKED if end != "embeddings" or route.embeddings}
         self._told = {f"{prefix}/models": Telling(f"{prefix}/models", MODELS)}
 
     def match(self, method: str, path: str) -> str | Telling | None:
@@ -39,55 +47,79 @@ class OpenAI:
         body = {
             name: value for name, value in content.items() if not (name in ONE and value == 1 and value is not True)
         }
-        refused = sorted(body.keys() - HARMLESS - parameters)
+        end = self._asked[path]
+        harmless = {ASKED[end], ENCODING, "dimensions"} if end == "embeddings" else {ASKED[end]}
+        refused = sorted(body.keys() - HARMLESS - harmless - parameters)
         if refused:
             known = [name for name in refused if name in SCORING]  # other names are the client's own words
             named = f" ({', '.join(known)})" if known else ""
             raise bad("parameter", f"The request has parameters that are not allowed here{named}: leave them out.")
         stream = body.get("stream", False)
-        if not isinstance(stream, bool):
-            raise bad("field", "stream must be true or false.")
-        rows = _texts(self._asked[path], body)
+        if not isinstance(stream, bool) or (stream and end == "embeddings"):
+            raise bad("field", "stream must be true or false, and false for embeddings.")
+        rows = _texts(end, body.get(ASKED[end]))
         seeking = tuple(sorted(body.keys() & SCORING))
-        return Question(path, len(rows) * _answers(body), rows, body, seeking, stream=stream)
+        dropped: tuple[str, ...] = ()
+        if body.get(ENCODING) == "base64":  # what cannot be read cannot be hardened: it is written anew
+            body[ENCODING], dropped = "float", (ENCODING,)
+        return Question(path, len(rows) * _answers(body), rows, body, seeking, dropped, stream=stream)
 
     def harden(self, question: Question, content: Any, answering: Answering) -> Any:
         """See `question.Adapter`; also for one event of a stream."""
         if not isinstance(content, dict):
             raise unreadable()
         if question.path.endswith("/embeddings"):
-            return _embeddings(content, question.records, answering)
-        kept: Mapping[str, Any] = {name: value for name, value in content.items() if name in ANSWER and name != "data"}
-        choices = kept.get("choices", [])
-        if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+            return _embeddings(content, question, answering)
+        choices = content.get("choices")
+        if not isinstance(choices, list) or len(choices) > question.records:
             raise unreadable()
+        if not all(isinstance(choice, dict) for choice in choices):
+            raise unreadable()
+        kept: Mapping[str, Any] = {name: value for name, value in content.items() if name in ANSWER and name != "data"}
         answering.dropped += len(content) - len(kept) + sum(len(choice.keys() - CHOICE) for choice in choices)
         kept = {**kept, "choices": [{n: v for n, v in choice.items() if n in CHOICE} for choice in choices]}
-        for control in _capping(answering.texts):
-            kept = control.response(kept)
+        try:
+            answering.dropped += _fractions(kept) if answering.strict else 0
+            for control in _capping(answering):
+                kept = control.response(kept)
+        except (UnseenError, TypeError, ValueError, AttributeError, KeyError, RecursionError):  # no shape that it knows
+            raise unreadable() from None
         return kept
 
 
-def _capping(texts: list[Hardening]) -> list[Hardening]:
-    """Return the tier's controls of text, `no-logprobs` where none of them speaks of log probabilities."""
-    from unseen.controls.no_logprobs import NO_LOGPROBS
+def _fractions(value: Any) -> int:
+    """Return how many fields have a fraction in them that no policy speaks of, at any depth."""
+    if isinstance(value, dict):
+        inner = [value[name] for name in value if name != "logprobs"]
+        return sum(1 if has_fraction(one) else _fractions(one) for one in inner)
+    return sum(map(_fractions, value)) if isinstance(value, list) else 0
 
-    said = any(control.name in {"no-logprobs", "cap-logprobs"} for control in texts)
-    return texts if said else [*texts, NO_LOGPROBS.with_settings()]
+
+def _capping(answering: Answering) -> list[Hardening]:
+    """Return the tier's controls of text, and `no-logprobs` where none of them says as much of the numbers in it."""
+    for control in answering.texts:
+        if control.name == "cap-logprobs":
+            return answering.texts
+        if control.name == "no-logprobs" and (control.settings["strict"] or not answering.strict):
+            return answering.texts
+    return [*answering.texts, WITHOUT]
 
 
-def _texts(end: str, body: dict[str, Any]) -> list[Any]:
+def _texts(end: str, given: Any) -> list[Any]:
     """Return what is asked about, one element a record: a conversation, a prompt, an input."""
+    name = ASKED[end]
     if end == "chat/completions":
-        number_of_rows(body.get("messages"), "messages")
-        return [body["messages"]]
-    name = "prompt" if end == "completions" else "input"
-    given = body.get(name)
+        number_of_rows(given, name)
+        return [given]
     if isinstance(given, str):
         return [given]
     number_of_rows(given, name)
-    tokens = all(type(value) is int for value in given or [])
-    return [given] if tokens else list(given or [])
+    kinds = set(map(type, given))
+    if kinds == {int}:
+        return [given]
+    if not kinds <= {str, list} or not all(type(one) is str or set(map(type, one)) == {int} for one in given):
+        raise bad("shape", f"{name} must be a text, an array of tokens, or an array of either.")
+    return list(given)
 
 
 def _answers(body: dict[str, Any]) -> int:
@@ -98,13 +130,16 @@ def _answers(body: dict[str, Any]) -> int:
     return max(asked)
 
 
-def _embeddings(content: dict[str, Any], records: int, answering: Answering) -> dict[str, Any]:
-    data = content.get("data")
+def _embeddings(content: dict[str, Any], question: Question, answering: Answering) -> dict[str, Any]:
+    data, records = content.get("data"), question.records
     if not isinstance(data, list) or len(data) != records or not all(isinstance(one, dict) for one in data):
         raise unreadable()
-    if not all(isinstance(one.get("embedding"), list) for one in data):  # base64 cannot be hardened
+    if not all(isinstance(one.get("embedding"), list) for one in data):
         raise unreadable()
     vectors = answering.rows("values", [one["embedding"] for one in data], records)
+    if ENCODING in question.dropped:
+        vectors = [b64encode(np.array(vector, "<f4").tobytes()).decode() for vector in vectors]
     kept = {name: content[name] for name in ("object", "model", "usage") if name in content}
+    answering.dropped += len(content.keys() - kept.keys() - {"data"}) + sum(len(one.keys() - EMBEDDED) for one in data)
     found = [{"object": "embedding", "index": at, "embedding": vector} for at, vector in enumerate(vectors)]
-    return kept | {"data": found}
+    return without(kept, names=frozenset(), numbers=True) | {"data": found}

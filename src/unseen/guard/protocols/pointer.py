@@ -1,5 +1,6 @@
 """Any JSON, by JSON Pointer (RFC 6901): the policy says where the records are, and where which answers are."""
 
+import re
 from typing import Any
 
 from unseen.errors import PolicyError
@@ -10,10 +11,16 @@ from unseen.guard.refusal import bad
 from unseen.guard.wire import number_of_rows
 
 Parts = tuple[str, ...]
+PLACE = re.compile(r"0|[1-9][0-9]{0,8}")  # in an array, as RFC 6901 writes it
+NUMBER = re.compile(r"\s*[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\s*%?\s*")
 
 
 class Pointers:
-    """`records` points to the array of records in a request, `outputs` to the answers, or to the answer to one."""
+    """`records` points to the array of records in a request, `outputs` to the answers, or to the answer to one.
+
+    What `records` points to is one record where it is no array; "#" points to the whole body. In strict mode every
+    number that no pointer names is dropped, a whole one too (some servers write 1.0 as 1) and one written as a text.
+    """
 
     def __init__(self, route: Route) -> None:
         if not route.path.startswith("/") or not route.records or not route.outputs:
@@ -43,7 +50,10 @@ class Pointers:
         missing = [parts for parts in self._outputs if _at(content, parts) is None]
         if len(missing) == len(self._outputs):
             raise unreadable()
-        return self._walk(content, (), question, answering)
+        try:
+            return self._walk(content, (), question, answering)
+        except RecursionError:
+            raise unreadable() from None
 
     def _walk(self, value: Any, here: Parts, question: Question, answering: Answering) -> Any:
         if here in self._outputs:
@@ -54,23 +64,36 @@ class Pointers:
         if isinstance(value, list):
             walked_rows = [self._walk(inner, (*here, str(at)), question, answering) for at, inner in enumerate(value)]
             return [inner for inner in walked_rows if inner is not DROPPED]
-        if isinstance(value, float) and answering.strict:
+        if answering.strict and _is_number(value):
             answering.dropped += 1
             return DROPPED
         return value
 
     def _answer(self, kind: Kind, value: Any, records: int, answering: Answering) -> Any:
-        if isinstance(value, list) and (len(value) == records and (records > 1 or isinstance(value[0], list))):
-            return answering.rows(kind, value, records)
+        if isinstance(value, list) and len(value) == records and (records > 1 or isinstance(value[0], list | dict)):
+            return _rows(kind, value, answering)
         if records != 1:
             raise unreadable()
-        if isinstance(value, dict):  # one record, a number for each class by name
-            (row,) = answering.rows(kind, [list(value.values())], 1)
-            return dict(zip(value, row, strict=True))
         if isinstance(value, list) and len(value) == 1 and kind != "probabilities":
             return answering.rows(kind, value, 1)
-        (row,) = answering.rows(kind, [value], 1)
+        (row,) = _rows(kind, [value], answering)
         return row
+
+
+def _rows(kind: Kind, rows: list[Any], answering: Answering) -> list[Any]:
+    """Return one answer a record, hardened: a number, an array, or a number for each class by name."""
+    if not isinstance(rows[0], dict):
+        return answering.rows(kind, rows, len(rows))
+    if not all(isinstance(row, dict) and row.keys() == rows[0].keys() for row in rows):
+        raise unreadable()
+    hardened = answering.rows(kind, [list(row.values()) for row in rows], len(rows))
+    return [dict(zip(row, values, strict=True)) for row, values in zip(rows, hardened, strict=True)]
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, str):
+        return NUMBER.fullmatch(value) is not None
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 DROPPED = object()
@@ -82,16 +105,16 @@ def parts_of(pointer: str) -> Parts:
     >>> parts_of("/a~1b/0")
     ('a/b', '0')
     """
-    if pointer and not pointer.startswith("/"):
-        raise PolicyError(f"a JSON pointer begins with '/', got {pointer!r}.")
-    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
+    if pointer and not pointer.startswith(("/", "#/")) and pointer != "#":
+        raise PolicyError(f"a JSON pointer begins with '/', or is '#' for the whole, got {pointer!r}.")
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.removeprefix("#").split("/")[1:])
 
 
 def _at(content: Any, parts: Parts) -> Any:
     for part in parts:
         if isinstance(content, dict):
             content = content.get(part)
-        elif isinstance(content, list) and part.isdigit() and int(part) < len(content):
+        elif isinstance(content, list) and PLACE.fullmatch(part) and int(part) < len(content):
             content = content[int(part)]
         else:
             return None

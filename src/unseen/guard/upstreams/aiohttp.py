@@ -64,7 +64,11 @@ class AiohttpUpstream:
                 if response.status != 200:
                     raise refused_by(response.status)
                 yield b""
+                size = 0
                 async for part in response.content.iter_any():
+                    size += len(part)
+                    if size > self._most:
+                        raise too_long()
                     yield part
         except TimeoutError:
             raise late() from None

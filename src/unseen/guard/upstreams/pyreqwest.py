@@ -65,7 +65,11 @@ class PyreqwestUpstream:
                 if response.status != 200:
                     raise refused_by(response.status)
                 yield b""
+                size = 0
                 while (part := await response.body_reader.read_chunk()) is not None:
+                    size += len(part)
+                    if size > self._most:
+                        raise too_long()
                     yield bytes(part)
         except self._late:
             raise late() from None

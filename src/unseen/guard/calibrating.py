@@ -1,0 +1,306 @@
+"""Calibration: thresholds from an application's own traffic, and the false alarms they give on traffic held out.
+
+A rate of false alarms found on other people's traffic does not transfer: near copies are rare among independent
+queries and common among people who try out what-ifs. So the thresholds are chosen on one half of the clients and the
+alarms are counted on the other half, per client-day and per declared profile, with exact intervals.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
+
+import msgspec
+import numpy as np
+
+from unseen.errors import InputError
+from unseen.guard.detector import Detector, Query
+from unseen.guard.detectors.near_duplicates import NearDuplicates
+
+DAY_SECONDS = 86_400
+CONFIDENCE = 0.95
+REACHES = (1 / 16, 1 / 12, 1 / 8, 1 / 6, 1 / 4)  # of the population's spread: candidates for tau
+SAMPLE = 1000  # records that tell the spread
+MARGIN = 1.5  # a threshold over the highest honest level seen: the next client may go a little higher
+LEAST, SLOWEST = 40.0, 80.0  # thresholds: below, chance; above, probing is found late
+
+
+@dataclass(frozen=True, slots=True)
+class PastQuery:
+    """One query of the past, of a client whose use is as `profile` declares: `independent`, `what-if`, `drift` ..."""
+
+    query: Query
+    profile: str = "all"
+
+    @property
+    def client_day(self) -> tuple[str, str, int]:
+        """The profile, the client and the day: the unit that false alarms are counted in."""
+        return self.profile, self.query.client, int(self.query.when // DAY_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmRate:
+    """The share of client-days with an alarm on traffic that chose nothing, with its exact interval.
+
+    `low` and `high` are Clopper and Pearson's 1934, at 95 %; all three are None where there are no client-days.
+    """
+
+    profile: str
+    client_days: int
+    flagged: int
+    target: float
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def shown(self) -> bool:
+        """Whether the rate is at most the target, at 95 % confidence, one-sided."""
+        return self.client_days > 0 and upper_bound(self.flagged, self.client_days) <= self.target
+
+    @property
+    def sentence(self) -> str:
+        """What was counted, and whether the counts can carry the target.
+
+        >>> alarm_rate("what-if", 0, 300, 0.001).sentence  # doctest: +NORMALIZE_WHITESPACE
+        'what-if: 0 of 300 client-days flagged, 0 % (95 % interval 0 to 1.22 %); with 300 client-days a rate of 0.1 %
+        cannot be shown; 2,995 without an alarm would be needed.'
+        """
+        if self.value is None or self.low is None or self.high is None:
+            return f"{self.profile}: undefined, because no client-days were held out."
+        counted = (
+            f"{self.profile}: {self.flagged:,} of {self.client_days:,} client-days flagged, {100 * self.value:.3g} % "
+            f"(95 % interval {100 * self.low:.3g} to {100 * self.high:.3g} %)"
+        )
+        if self.shown:
+            return f"{counted}; at most the target of {100 * self.target:g} % at 95 % confidence."
+        needed = client_days_needed(self.target)
+        if self.client_days < needed:
+            return (
+                f"{counted}; with {self.client_days:,} client-days a rate of {100 * self.target:g} % cannot be shown; "
+                f"{needed:,} without an alarm would be needed."
+            )
+        return f"{counted}; a rate of at most {100 * self.target:g} % was not shown."
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Settings chosen for a detector, and how often they alarm on honest traffic held out, profile by profile.
+
+    `client_days` chose the settings; those in `rates` did not. `late` says that the threshold is so high that probing
+    is found late or, within few probes, not at all.
+    """
+
+    detector: str
+    settings: Mapping[str, float]
+    client_days: int
+    rates: tuple[AlarmRate, ...]
+    late: bool = False
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """One sentence a profile, and one where the threshold is high."""
+        told = tuple(rate.sentence for rate in self.rates)
+        if not self.late:
+            return told
+        level = f"{self.settings['threshold']:g}"
+        return (
+            *told,
+            f"{self.detector}: honest traffic needs a threshold of {level}; probing is found late or missed.",
+        )
+
+
+class Levelled(Detector, Protocol):
+    """A detector that tells a client's level."""
+
+    def level(self, client: str) -> float:
+        """Return how far a client has come towards the threshold."""
+        ...
+
+
+def client_days_needed(target: float, confidence: float = CONFIDENCE) -> int:
+    """Return how many client-days without an alarm show a rate of at most `target`.
+
+    >>> client_days_needed(0.001)
+    2995
+    """
+    return math.ceil(math.log1p(-confidence) / math.log1p(-target))
+
+
+def clopper_pearson(successes: int, trials: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return the exact binomial interval (Clopper and Pearson 1934), by bisection on the binomial's tails.
+
+    >>> clopper_pearson(0, 300)
+    (0.0, 0.01222097469429355)
+    """
+    if not 0 <= successes <= trials or trials == 0:
+        raise ValueError(f"successes must be in [0, trials] and trials positive, got {successes} of {trials}.")
+    tail = (1 - confidence) / 2
+    low = 1 - _upper(trials - successes, trials, tail) if successes else 0.0
+    return low, _upper(successes, trials, tail)
+
+
+def upper_bound(successes: int, trials: int, confidence: float = CONFIDENCE) -> float:
+    """Return the exact one-sided upper bound of a binomial rate.
+
+    >>> upper_bound(0, 2995) <= 0.001 < upper_bound(0, 2994)
+    True
+    """
+    return _upper(successes, trials, 1 - confidence)
+
+
+def _upper(successes: int, trials: int, tail: float) -> float:
+    """Return the p at which at most `successes` of `trials` has probability `tail`; 1 where all succeeded."""
+    if successes == trials:
+        return 1.0
+    counts = np.arange(successes + 1)
+    factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, trials + 1)))])
+    ways = factorials[trials] - factorials[counts] - factorials[trials - counts]
+    low, high = 0.0, 1.0
+    while (middle := (low + high) / 2) not in {low, high}:
+        terms = ways + counts * math.log(middle) + (trials - counts) * math.log1p(-middle)
+        low, high = (middle, high) if np.exp(terms).sum() > tail else (low, middle)
+    return high
+
+
+def alarm_rate(profile: str, flagged: int, client_days: int, target: float) -> AlarmRate:
+    """Return a rate with its interval, undefined where there are no client-days."""
+    rate = AlarmRate(profile, client_days, flagged, target)
+    if not client_days:
+        return rate
+    low, high = clopper_pearson(flagged, client_days)
+    return replace(rate, value=flagged / client_days, low=low, high=high)
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True):
+    """One line of past traffic."""
+
+    client: str
+    when: float
+    vector: list[float] | None = None
+    parameters: tuple[str, ...] = ()
+    profile: str = "all"
+
+
+def read_past(lines: Iterable[str | bytes]) -> Iterator[PastQuery]:
+    """Return past queries from lines of JSON with `client`, `when` (seconds), `vector`, `parameters` and `profile`.
+
+    >>> [past] = read_past(['{"client": "key-7", "when": 90000, "vector": [0.5, 1], "profile": "what-if"}'])
+    >>> past.client_day
+    ('what-if', 'key-7', 1)
+    """
+    for number, line in enumerate(lines, 1):
+        try:
+            read = msgspec.json.decode(line, type=_Line)
+        except msgspec.DecodeError as error:
+            raise InputError(f"line {number} is no past query: {error}.") from None
+        vectors = None if read.vector is None else np.array([read.vector], dtype=np.float32)
+        query = Query(read.client, read.when, vectors, parameters=frozenset(read.parameters))
+        yield PastQuery(query, read.profile)
+
+
+def calibrate_near_duplicates(
+    past: Iterable[PastQuery],
+    rng: np.random.Generator,
+    target: float = 0.001,
+    make: Callable[..., Levelled] = NearDuplicates,
+) -> Calibration:
+    """Return tau and the threshold of `near-duplicates` for honest past traffic, at most `target` client-days flagged.
+
+    The clients are split in two at random, within each profile. On the first half, tau is the widest of a sixteenth to
+    a quarter of the median distance between records of different clients, at which honest levels allow a threshold of
+    80 or less: a wide tau sees coarser noise, and takes a client with records of one kind for a cloud. The threshold
+    is 1.5 times the level that at most `target` of each profile's client-days pass, and 40 at least. The second half
+    counts alarms. Past traffic is taken as honest: an attack in it raises the threshold. Clients are gone through one
+    after another, so that memory holds one; `make` takes `tau`, `threshold` and `clients`.
+    """
+    chosen, held = _halves(past, rng)
+    best: tuple[float, float] | None = None
+    for tau in _taus([query for query, _ in chosen], rng):
+        threshold = _threshold(chosen, partial(make, tau=tau, clients=1), target)
+        if best is None or threshold <= SLOWEST or threshold < best[1]:
+            best = tau, threshold
+    if best is None:
+        raise InputError("near-duplicates: calibration needs vectors of two clients or more in the half that chooses.")
+    tau, threshold = best
+    return _measured(chosen, held, partial(make, tau=tau, clients=1), threshold, target, {"tau": tau})
+
+
+def calibrate_threshold(
+    past: Iterable[PastQuery], rng: np.random.Generator, make: Callable[..., Levelled], target: float = 0.001
+) -> Calibration:
+    """Return the threshold of any detector that tells a level, chosen and measured in the same way.
+
+    `make` is the detector with its other settings fixed: it takes `threshold`. Queries are gone through in the order of
+    time, since some detectors compare clients with each other.
+    """
+    chosen, held = (sorted(half, key=lambda one: one[0].when) for half in _halves(past, rng))
+    if not chosen:
+        raise InputError("calibration needs queries of two clients or more of a profile.")
+    return _measured(chosen, held, make, _threshold(chosen, make, target, least=1.0), target, {})
+
+
+Traffic = list[tuple[Query, tuple[str, str, int]]]
+
+
+def _halves(past: Iterable[PastQuery], rng: np.random.Generator) -> tuple[Traffic, Traffic]:
+    """Split by client, within each profile, since a detector remembers a client across days."""
+    clients: dict[str, dict[str, Traffic]] = defaultdict(lambda: defaultdict(list))
+    for one in past:
+        clients[one.profile][one.query.client].append((one.query, one.client_day))
+    halves: tuple[Traffic, Traffic] = ([], [])
+    for profile in sorted(clients):
+        names = sorted(clients[profile])
+        for place, name in enumerate(rng.permutation(len(names))):
+            queries = sorted(clients[profile][names[name]], key=lambda one: one[0].when)
+            halves[place % 2].extend(queries)
+    return halves
+
+
+def _taus(queries: list[Query], rng: np.random.Generator) -> list[float]:
+    """Return shares of the median distance between records of different clients, the smallest first."""
+    known = [query for query in queries if query.vectors is not None and query.records]
+    some = [known[i] for i in rng.permutation(len(known))[:SAMPLE]]
+    owners = np.array([query.client for query in some])
+    rows = np.array([query.vectors[0] for query in some if query.vectors is not None], dtype=np.float64)
+    other = np.triu(owners[:, None] != owners)
+    if not other.any():
+        return []
+    lengths = np.einsum("ij,ij->i", rows, rows)
+    spread = float(np.median((lengths[:, None] + lengths - 2 * rows @ rows.T)[other]))
+    return [reach * math.sqrt(spread) for reach in REACHES] if spread > 0 else []
+
+
+def _threshold(chosen: Traffic, make: Callable[..., Levelled], target: float, least: float = LEAST) -> float:
+    """Return a margin over the level that at most `target` of the client-days of any profile pass."""
+    detector = make(threshold=math.inf)
+    highest: dict[tuple[str, str, int], float] = defaultdict(float)
+    for query, day in chosen:
+        detector.observe(query)
+        highest[day] = max(highest[day], detector.level(query.client))
+    levels: dict[str, list[float]] = defaultdict(list)
+    for (profile, _, _), level in highest.items():
+        levels[profile].append(level)
+    passed = [sorted(values, reverse=True)[math.floor(target * len(values))] for values in levels.values()]
+    return max(least, math.ceil(10 * MARGIN * max(passed)) / 10)
+
+
+def _measured(
+    chosen: Traffic,
+    held: Traffic,
+    make: Callable[..., Levelled],
+    threshold: float,
+    target: float,
+    settings: Mapping[str, float],
+) -> Calibration:
+    detector = make(threshold=threshold)
+    alarmed: dict[tuple[str, str, int], bool] = defaultdict(bool)
+    for query, day in held:
+        alarmed[day] |= detector.observe(query) is not None
+    profiles = sorted({profile for _, (profile, _, _) in chosen})
+    flags = {profile: [alarm for (one, _, _), alarm in alarmed.items() if one == profile] for profile in profiles}
+    rates = tuple(alarm_rate(profile, sum(flags[profile]), len(flags[profile]), target) for profile in profiles)
+    days = len({day for _, day in chosen})
+    return Calibration(detector.name, dict(settings) | {"threshold": threshold}, days, rates, threshold > SLOWEST)

@@ -1,0 +1,468 @@
+"""What the guard enforces: who, how fast, how much, what is answered, and what is kept of it."""
+
+import asyncio
+import json
+import os
+import time
+
+import msgspec
+import pytest
+from tests.guard.guards import SECRET, FakeModel, asked, opened, policy
+
+from unseen.guard.log.entries import Asked, Done
+from unseen.guard.log.reading import entries
+from unseen.guard.stores.sqlite import SqliteStore
+from unseen.guard.upstream import Answer, gone
+
+ROW = b'{"instances": [[1.0, 2.0, 3.0]]}'
+ROWS = b'{"instances": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]}'
+
+
+def conversation(folder, talk, model=None, **changes):
+    """Run `talk(gateway, key)` against a guard; return what it returns."""
+
+    async def run():
+        read = policy(folder, **changes)
+        async with opened(read, model or FakeModel()) as gateway:
+            _, key = gateway.state.keys.add(tenant="acme", tier=next(iter(read.tiers)))
+            return await talk(gateway, key)
+
+    return asyncio.run(run())
+
+
+def used(folder, prefix=""):
+    store = SqliteStore(folder / "state" / "budgets.sqlite")
+    found = store.used(prefix)
+    store.close()
+    return {name: count for name, count in found.items() if count}
+
+
+def log(folder, noun=Asked):
+    return [entry for entry in entries(folder / "state" / "log") if isinstance(entry, noun)]
+
+
+def test_a_key_gets_an_answer_that_says_less(tmp_path):
+    async def talk(gateway, key):
+        return await asked(gateway, ROWS, key=key)
+
+    model = FakeModel()
+    status, headers, body = conversation(tmp_path, talk, model)
+    assert status == 200
+    assert json.loads(body)["predictions"] == [pytest.approx([0.71, 0.2, 0.09], abs=1e-12)] * 3
+    assert len(body) % 128 == 0
+    assert set(headers) == {"content-type", "content-length", "x-request-id", "cache-control"}
+    (entry,) = log(tmp_path)
+    assert (entry.status, entry.records, entry.tenant, entry.controls) == (200, 3, "acme", ("rounding",))
+    assert len(set(entry.fingerprints)) == 3
+    assert used(tmp_path, "key:").popitem()[1] == 3
+
+
+@pytest.mark.parametrize("key", [None, "unseen_aaaaaaaa_b", "\udcff"])
+def test_without_a_valid_key_nothing_is_asked(tmp_path, key):
+    model = FakeModel()
+
+    async def talk(gateway, _):
+        return await asked(gateway, ROW, authorization=f"Bearer {key}".encode("utf-8", "replace").decode("latin-1"))
+
+    status, headers, body = conversation(tmp_path, talk, model)
+    assert (status, headers["www-authenticate"], model.asked) == (401, "Bearer", [])
+    assert b"valid key" in body
+    assert log(tmp_path)[0].status == 401
+
+
+def test_the_other_header_opens_too_and_scopes_close(tmp_path):
+    async def talk(gateway, _):
+        _, narrow = gateway.state.keys.add(tenant="acme", tier="basic", scopes=["another"])
+        _, wide = gateway.state.keys.add(tenant="acme", tier="basic", scopes=["mlflow"])
+        _, lost = gateway.state.keys.add(tenant="acme", tier="gone")
+        found = [await asked(gateway, ROW, x_api_key=key) for key in (narrow, wide, lost)]
+        return [status for status, _, _ in found]
+
+    assert conversation(tmp_path, talk) == [403, 200, 403]
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"path": "/other"}, 404),
+        ({"path": "/invocations/"}, 404),
+        ({"path": "/../invocations"}, 404),
+        ({"method": "PUT"}, 405),
+        ({"method": "GET"}, 404),
+        ({"content_type": "text/csv"}, 415),
+        ({"content_encoding": "gzip"}, 415),
+        ({"body": b"{"}, 400),
+        ({"body": b'{"instances": []}'}, 400),
+        ({"body": b'{"instances": [[1]], "instances": [[2]]}'}, 400),
+        ({"body": b'{"instances": [[NaN]]}'}, 400),
+        ({"body": b'{"instances": ' + b"[" * 50 + b"]" * 50 + b"}"}, 400),
+        ({"body": b'{"instances": ' + msgspec.json.encode([[1]] * 1001) + b"}"}, 413),
+        ({"body": b'{"instances": [[1]], "params": {"a": 1}}'}, 400),
+        ({"content_length": "5000000"}, 413),
+        ({"content_length": "x"}, 400),
+        ({"transfer_encoding": "chunked", "content_length": "32"}, 400),
+        ({"inference_header_content_length": "9"}, 415),
+    ],
+)
+def test_what_is_not_understood_is_refused_and_never_forwarded(tmp_path, change, status):
+    model = FakeModel()
+
+    async def talk(gateway, key):
+        change_ = dict(change)
+        return await asked(gateway, change_.pop("body", ROW), key=key, **change_)
+
+    found, _, body = conversation(tmp_path, talk, model)
+    assert (found, model.asked) == (status, [])
+    sentence = json.loads(body)["error"]["message"]
+    assert sentence.count(".") <= 2
+    assert sentence.endswith(".")
+    assert log(tmp_path)[0].status == status
+    assert used(tmp_path) == {}
+
+
+def test_the_rate_holds_for_a_key_and_a_route(tmp_path):
+    tier = {"rate": "1 per second, burst 3", "budget": {"lifetime": 100}}
+
+    async def talk(gateway, key):
+        _, other = gateway.state.keys.add(tenant="acme", tier="slow")
+        first = [await asked(gateway, ROW, key=key) for _ in range(4)]
+        return first, await asked(gateway, ROW, key=other)
+
+    first, other = conversation(tmp_path, talk, tiers={"slow": tier})
+    assert [status for status, _, _ in first] in ([200, 200, 200, 429], [200, 200, 200, 200])
+    assert first[3][0] == 429
+    assert first[3][1]["retry-after"] == "1"
+    assert other[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        ({"tiers": {"t": {"budget": {"lifetime": 7}}}}, "this key's budget for its lifetime"),
+        ({"tiers": {"t": {"budget": {"per_day": 7}}}}, "this key's budget for the day"),
+        ({"budgets": {"tenant": {"lifetime": 7}}}, "this tenant's budget"),
+        ({"budgets": {"total": {"per_day": 7}}}, "everybody's budget for the day"),
+    ],
+)
+def test_a_budget_counts_records_and_ends(tmp_path, tables, said):
+    tables = {"tiers": {"t": {"budget": {"lifetime": 1000}}}} | tables
+    tables["tiers"]["t"] |= {"rate": "10000 per second, burst 1000"}
+
+    async def talk(gateway, key):
+        return [await asked(gateway, ROWS, key=key) for _ in range(4)] + [await asked(gateway, ROW, key=key)]
+
+    found = conversation(tmp_path, talk, tiers=tables["tiers"], budgets=tables.get("budgets", {}))
+    assert [status for status, _, _ in found] == [200, 200, 429, 429, 200]
+    assert said in found[2][2].decode()
+    assert ("retry-after" in found[2][1]) == ("day" in said)
+    assert max(used(tmp_path).values()) == 7
+
+
+def test_a_restart_does_not_renew_a_budget(tmp_path):
+    tiers = {"t": {"budget": {"lifetime": 4}, "rate": "1000 per second"}}
+    keys = []
+
+    async def talk(gateway, key):
+        keys.append(key)
+        return [(await asked(gateway, ROW, key=keys[0]))[0] for _ in range(3)]
+
+    assert conversation(tmp_path, talk, tiers=tiers) == [200, 200, 200]
+    assert conversation(tmp_path, talk, tiers=tiers) == [200, 429, 429]
+
+
+def test_what_was_not_answered_is_not_charged(tmp_path):
+    tiers = {"t": {"budget": {"lifetime": 2}, "rate": "1000 per second"}}
+    model = FakeModel()
+
+    async def talk(gateway, key):
+        found = []
+        for model.status, model.fails in (
+            (500, None),
+            (200, gone()),
+            (422, None),
+            (302, None),
+            (401, None),
+            (200, None),
+        ):
+            found.append((await asked(gateway, ROW, key=key))[0])
+        model.answer = "odd"
+        model.status = 200
+        found.append((await asked(gateway, b'{"instances": [[1]]}', key=key))[0])
+        return found
+
+    assert conversation(tmp_path, talk, model, tiers=tiers) == [502, 502, 422, 502, 502, 200, 502]
+    assert used(tmp_path, "key:").popitem()[1] == 1
+
+
+def test_an_upstream_s_words_never_pass(tmp_path):
+    class Loud(FakeModel):
+        async def ask(self, path, body):
+            answer = await super().ask(path, body)
+            return type(answer)(422, b'{"detail": "record [1.0, 2.0, 3.0] has p=0.98765"}')
+
+    async def talk(gateway, key):
+        return await asked(gateway, ROW, key=key)
+
+    status, _, body = conversation(tmp_path, talk, Loud())
+    assert status == 422
+    assert b"0.98765" not in body
+
+
+def test_a_client_that_goes_is_not_charged(tmp_path):
+    model = FakeModel(wait=asyncio.Event())
+
+    async def talk(gateway, key):
+        task = asyncio.create_task(asked(gateway, ROW, key=key))
+        while not model.asked:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    conversation(tmp_path, talk, model)
+    assert used(tmp_path) == {}
+
+
+def test_an_idempotency_key_charges_once_and_repeats_the_bytes(tmp_path):
+    model = FakeModel()
+
+    async def talk(gateway, key):
+        first = await asked(gateway, ROW, key=key, idempotency_key="one")
+        model.answer = [0.1, 0.1, 0.8]
+        again = await asked(gateway, ROW, key=key, idempotency_key="one")
+        other = await asked(gateway, ROWS, key=key, idempotency_key="one")
+        _, stranger = gateway.state.keys.add(tenant="acme", tier="basic")
+        theirs = await asked(gateway, ROW, key=stranger, idempotency_key="one")
+        return first, again, other, theirs
+
+    first, again, other, theirs = conversation(tmp_path, talk, model)
+    assert first[2] == again[2] != theirs[2]
+    assert [found[0] for found in (first, again, other, theirs)] == [200, 200, 422, 200]
+    assert sorted(used(tmp_path, "key:").values()) == [1, 1]
+    assert [entry.replayed for entry in log(tmp_path)] == [False, True, False, False]
+
+
+def test_racing_requests_with_one_idempotency_key_are_answered_once(tmp_path):
+    model = FakeModel(wait=asyncio.Event())
+
+    async def talk(gateway, key):
+        tasks = [asyncio.create_task(asked(gateway, ROW, key=key, idempotency_key="one")) for _ in range(5)]
+        await asyncio.sleep(0.1)
+        model.wait.set()
+        return sorted(status for status, _, _ in await asyncio.gather(*tasks))
+
+    assert conversation(tmp_path, talk, model) == [200, 409, 409, 409, 409]
+    assert len(model.asked) == 1
+
+
+def test_a_failed_request_frees_its_idempotency_key(tmp_path):
+    model = FakeModel(status=500)
+
+    async def talk(gateway, key):
+        first = await asked(gateway, ROW, key=key, idempotency_key="one")
+        model.status = 200
+        return first[0], (await asked(gateway, ROW, key=key, idempotency_key="one"))[0]
+
+    assert conversation(tmp_path, talk, model) == (502, 200)
+
+
+def test_many_requests_at_once_never_pass_a_budget(tmp_path):
+    tiers = {"t": {"budget": {"lifetime": 100}, "rate": "100000 per second, burst 10000"}}
+
+    async def talk(gateway, key):
+        found = await asyncio.gather(*(asked(gateway, ROWS, key=key) for _ in range(200)))
+        return [status for status, _, _ in found].count(200)
+
+    assert conversation(tmp_path, talk, tiers=tiers) == 33
+
+
+def test_a_neighbourhood_has_a_budget_of_its_own(tmp_path):
+    tiers = {"t": {"budget": {"lifetime": 10_000, "per_neighbourhood": 10}, "rate": "100000 per second, burst 10000"}}
+
+    async def talk(gateway, key):
+        near = [await asked(gateway, row(1.0 + number / 1000), key=key) for number in range(30)]
+        far = [await asked(gateway, row(100.0 * number), key=key) for number in range(2, 32)]
+        return [[status for status, _, _ in found].count(200) for found in (near, far)]
+
+    near, far = conversation(tmp_path, talk, tiers=tiers)
+    assert near == 10
+    assert far == 30
+
+
+def row(value):
+    return json.dumps({"instances": [[value, 2.0, 3.0, 4.0]]}).encode()
+
+
+def test_a_text_has_a_neighbourhood_too(tmp_path):
+    tiers = {"t": {"budget": {"lifetime": 100, "per_neighbourhood": 2}, "rate": "1000 per second, burst 100"}}
+
+    async def talk(gateway, key):
+        prompts = ("Ada  was born in", "ada was born in", " Ada was born IN ", "Grace was born in")
+        bodies = [json.dumps({"model": "m", "prompt": prompt}).encode() for prompt in prompts]
+        return [(await asked(gateway, body, key=key, path="/v1/completions"))[0] for body in bodies]
+
+    model = FakeText()
+    assert conversation(tmp_path, talk, model, routes=[{"protocol": "openai"}], tiers=tiers) == [200, 200, 429, 200]
+
+
+class FakeText(FakeModel):
+    async def ask(self, path, body):
+        return Answer(200, b'{"id": "a", "choices": [{"index": 0, "text": "London", "finish_reason": "stop"}]}')
+
+
+def test_shadow_mode_writes_down_and_changes_nothing(tmp_path):
+    tiers = {"t": {"budget": {"lifetime": 1}, "rate": "1 per second, burst 2", "controls": [{"name": "label-only"}]}}
+
+    async def talk(gateway, key):
+        return [await asked(gateway, ROW, key=key) for _ in range(3)]
+
+    found = conversation(tmp_path, talk, tiers=tiers, guard={"mode": "shadow"})
+    assert [status for status, _, _ in found] == [200, 200, 200]
+    assert json.loads(found[0][2]) == {"predictions": [[0.7123, 0.2, 0.0877]]}
+    assert [entry.shadow for entry in log(tmp_path)] == ["", "budget", "rate"]
+
+
+def test_nothing_is_answered_where_the_log_cannot_be_written(tmp_path, monkeypatch):
+    async def talk(gateway, key):
+        monkeypatch.setattr(os, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+        found = await asked(gateway, ROW, key=key)
+        monkeypatch.undo()
+        monkeypatch.setenv("UNSEEN_GUARD_SECRET", SECRET)
+        return found, await asked(gateway, ROW, key=key)
+
+    refused, answered = conversation(tmp_path, talk)
+    assert refused[0] == 503
+    assert b"predictions" not in refused[2]
+    assert answered[0] == 200
+
+
+def test_a_fault_of_ours_says_nothing_and_gives_the_charge_back(tmp_path):
+    model = FakeModel(fails=RuntimeError("record 1.0, 2.0, 3.0"))
+
+    async def talk(gateway, key):
+        return await asked(gateway, ROW, key=key)
+
+    status, _, body = conversation(tmp_path, talk, model)
+    assert status == 500
+    assert b"1.0" not in body
+    assert used(tmp_path) == {}
+    assert log(tmp_path)[0].reason == "fault"
+
+
+def test_no_secret_and_no_record_stands_in_the_log_or_in_a_repr(tmp_path, capfd):
+    tokens = []
+
+    async def talk(gateway, key):
+        tokens.append(key)
+        await asked(gateway, b'{"instances": [["Ada Lovelace", 36.123456]]}', key=key)
+        await asked(gateway, b'{"instances": [["Ada Lovelace"', key=key)
+        return repr(gateway.state) + repr(gateway.policy)
+
+    shown = conversation(tmp_path, talk)
+    files = b"".join(path.read_bytes() for path in (tmp_path / "state").rglob("*.jsonl"))
+    for hidden in (tokens[0], SECRET, "Lovelace", "36.123", "0.7123"):
+        assert hidden not in shown
+        assert hidden.encode() not in files
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_stream_is_charged_once_and_counted(tmp_path):
+    events = (b'data: {"id": "a", "choices": [{"delta": {"content": "x"}, "logprobs": {"content": [1.5]}}]}\n\n',)
+    model = FakeModel(events=(*events, b"data: [DONE]\n\n"))
+
+    async def talk(gateway, key):
+        body = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": true}'
+        return await asked(gateway, body, key=key, path="/v1/chat/completions")
+
+    tiers = {"t": {"budget": {"lifetime": 5}}}
+    status, headers, body = conversation(tmp_path, talk, model, routes=[{"protocol": "openai"}], tiers=tiers)
+    assert (status, headers["content-type"]) == (200, "text/event-stream")
+    assert b"1.5" not in body
+    assert body.endswith(b"data: [DONE]\n\n")
+    assert [entry.count for entry in log(tmp_path, Done) if entry.what == "stream-end"] == [2]
+    assert used(tmp_path, "key:").popitem()[1] == 1
+
+
+CALLS = [
+    ("unseen.guard.stores.sqlite", "SqliteStore", "reserve"),
+    ("unseen.guard.stores.sqlite", "SqliteStore", "begin"),
+    ("unseen.guard.stores.sqlite", "SqliteStore", "finish"),
+    ("unseen.guard.log.writer", "Writer", "_write"),
+]
+
+
+def test_no_answer_leaves_without_a_durable_charge_wherever_the_guard_dies(tmp_path):
+    """The process ends before or after every write, one after another; then the disk is looked at."""
+    points, answered = 0, 0
+    while True:
+        folder = tmp_path / str(points)
+        folder.mkdir()
+        left, child = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(left)
+            die_at(points, folder, child)
+        os.close(child)
+        with os.fdopen(left, "rb") as pipe:
+            said = pipe.read()
+        _, status = os.waitpid(pid, 0)
+        charged = used(folder, "key:")
+        if b"predictions" in said:
+            answered += 1
+            assert sum(charged.values()) >= 1
+            assert any(entry.status == 200 for entry in log(folder))
+        if os.waitstatus_to_exitcode(status) == 0:
+            break
+        points += 1
+    assert points >= 10
+    assert answered >= 1
+
+
+def die_at(point, folder, pipe):
+    """In a child: answer one request with an idempotency key, and end without warning at one write."""
+    import importlib
+
+    count = 0
+
+    def tick():
+        nonlocal count
+        if count == point:
+            os._exit(9)
+        count += 1
+
+    def around(function):
+        def call(*arguments, **named):
+            tick()
+            found = function(*arguments, **named)
+            tick()
+            return found
+
+        return call
+
+    for module, holder, name in CALLS:
+        kind = getattr(importlib.import_module(module), holder)
+        setattr(kind, name, around(getattr(kind, name)))
+
+    async def talk(gateway, key):
+        _, _, body = await asked(gateway, ROW, key=key, idempotency_key="one")
+        os.write(pipe, body)
+        tick()
+
+    code = 1
+    try:
+        conversation(folder, talk)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def test_a_request_takes_no_time_worth_speaking_of_in_the_log(tmp_path):
+    async def talk(gateway, key):
+        before = time.time()
+        await asked(gateway, ROW, key=key)
+        return before
+
+    before = conversation(tmp_path, talk)
+    (entry,) = log(tmp_path)
+    assert entry.ms >= 0
+    assert before - 1 <= entry.t <= time.time() + 1

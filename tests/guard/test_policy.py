@@ -1,0 +1,175 @@
+"""A policy is read strictly, judged, and explained with what it does not stop."""
+
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.guard.guards import policy
+
+from unseen.errors import PolicyError
+from unseen.guard.checking import findings, refuse_useless
+from unseen.guard.explaining import NOT_STOPPED, explain
+from unseen.guard.policy import policy_from, rate_of, read_policy
+from unseen.guard.proposing import PROTOCOLS, proposal
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_what_init_writes_is_a_policy_that_starts(protocol):
+    read = policy_from(tomllib.loads(proposal(protocol)))
+    refuse_useless(read)
+    assert max(len(line) for line in proposal(protocol).splitlines()) <= 120
+
+
+def test_every_key_of_the_policy_is_known_or_refused_with_the_nearest(tmp_path):
+    content = {"upstream": {"url": "http://127.0.0.1:1"}, "routes": [{"protocol": "mlflow"}], "tiers": {"a": {}}}
+    for path, wrong, right in (
+        ((), "teirs", "tiers"),
+        (("upstream",), "timeout", "timeout_s"),
+        (("routes", 0), "answer", "answers"),
+        (("tiers", "a"), "control", "controls"),
+    ):
+        hurt = tomllib.loads(proposal("mlflow"))
+        place = hurt if path != ("tiers", "a") else hurt["tiers"]["default"]
+        for step in path if path != ("tiers", "a") else ():
+            place = place[step]
+        place[wrong] = {}
+        with pytest.raises(PolicyError, match=rf"unknown key '{wrong}'; did you mean '{right}'"):
+            policy_from(hurt)
+    assert policy_from(content)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"upstream": {"url": "ftp://x"}}, "upstream.url must be http"),
+        ({"upstream": {"url": "http://user:word@x"}}, "without a user"),
+        ({"upstream": {"url": "http://x?a=b"}}, "a query"),
+        ({"routes": []}, "at least one"),
+        ({"routes": [{"protocol": "grpc"}]}, "grpc"),
+        ({"tiers": {"basic": {"rate": "fast"}}}, "tiers.basic.rate"),
+        ({"tiers": {"basic": {"budget": {"per_day": 0}}}}, "per_day must be at least 1"),
+        ({"guard": {"listen": "8080"}}, "HOST:PORT"),
+        ({"guard": {"workers": 0}}, "guard.workers must be at least 1"),
+        ({"guard": {"workers": "two"}}, "workers"),
+        ({"store": {"lease": 0}}, "store.lease must be at least 1"),
+        ({"store": {"kind": "mysql"}}, "mysql"),
+    ],
+)
+def test_what_no_guard_could_serve_is_refused_with_its_place(tmp_path, changes, said):
+    with pytest.raises(PolicyError, match=said):
+        policy(tmp_path, **changes)
+
+
+TIER = {"budget": {"per_day": 5}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "said"),
+    [
+        ({"tiers": {}}, "tiers", "there is none"),
+        ({"tiers": {"a": {}}}, "tiers.a", "no budget"),
+        ({"tiers": {"a": {"budget": {"per_day": 9, "lifetime": 5}}}}, "tiers.a", "says nothing"),
+        ({"tiers": {"a": TIER | {"controls": [{"name": "temperature"}]}}}, "tiers.a.controls", "monotone"),
+        ({"tiers": {"a": TIER | {"controls": [{"name": "noise"}]}}}, "tiers.a.controls", "averaged away"),
+        ({"tiers": {"a": TIER | {"controls": [{"name": "rounding", "decimals": 7}]}}}, "tiers.a.controls", "decimals"),
+        ({"tiers": {"a": TIER | {"controls": [{"name": "roundin"}]}}}, "tiers.a.controls", "did you mean 'rounding'"),
+        (
+            {"tiers": {"a": TIER | {"controls": [{"name": "value-rounding", "step": 1.0}]}}},
+            "tiers.a.controls",
+            "nothing",
+        ),
+        ({"tiers": {"a": TIER | {"parameters": ["echo", "logprobs"]}}}, "tiers.a.parameters", "scores any text"),
+        (
+            {
+                "routes": [{"protocol": "mlflow", "classes": 3}],
+                "tiers": {"a": TIER | {"controls": [{"name": "top-k", "k": 3}]}},
+            },
+            "tiers.a.controls",
+            "top-k",
+        ),
+        ({"routes": [{"protocol": "mlflow"}, {"protocol": "mlflow"}]}, "routes", "one name"),
+        ({"routes": [{"protocol": "json", "path": "/p"}]}, "routes 1", "JSON pointer"),
+        ({"routes": [{"protocol": "mlflow", "scales": [1.0, 0.0]}]}, "routes 1", "above 0"),
+        ({"guard": {"admin": "0.0.0.0:9", "admin_token": "env:T"}}, "guard.admin", "loopback"),
+        ({"guard": {"admin": "127.0.0.1:9"}}, "guard.admin_token", "needs one"),
+        ({"detectors": {"near-duplicate": {}}}, "detectors", "did you mean"),
+        ({"actions": {"delay_s": [60, 5]}}, "actions.delay_s", "the least first"),
+        ({"actions": {"ladder": ["suspend"], "delay_s": [0, 1]}}, "actions.delay_s", "which query was noticed"),
+        ({"oidc": {"issuer": "i", "audience": "a", "jwks": "https://i", "algorithms": ["HS256"]}}, "oidc.alg", "HS256"),
+        ({"oidc": {"issuer": "i", "audience": "a", "jwks": "https://i", "algorithms": ["none"]}}, "oidc.alg", "none"),
+        ({"oidc": {"issuer": "i", "audience": "a", "jwks": "http://i"}}, "oidc.jwks", "https"),
+    ],
+)
+def test_useless_and_dangerous_settings_are_refused_with_the_reason(tmp_path, changes, place, said):
+    read = policy(tmp_path, **changes)
+    found = [finding for finding in findings(read) if finding.refused]
+    assert any(finding.place.startswith(place) and said in finding.sentence for finding in found), found
+    with pytest.raises(PolicyError):
+        refuse_useless(read)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"guard": {"mode": "shadow"}}, "nothing is refused"),
+        ({"guard": {"listen": "0.0.0.0:80"}}, "no TLS"),
+        ({"guard": {"strict": False}}, "leave as they come"),
+        ({"guard": {"workers": 2}}, "2 times its rate"),
+        ({"upstream": {"url": "http://model.example"}}, "in clear"),
+        ({}, "probing is not noticed"),
+        ({"tiers": {"basic": {"budget": {"per_day": 5, "per_neighbourhood": 3}}}}, "set scales"),
+        ({"tiers": {"open": TIER}}, "probabilities leave as the model gives them"),
+    ],
+)
+def test_what_is_unwise_is_said_and_starts(tmp_path, changes, said):
+    read = policy(tmp_path, **changes)
+    refuse_useless(read)
+    assert any(said in finding.sentence for finding in findings(read)), findings(read)
+
+
+def test_the_explanation_says_what_is_not_stopped_and_what_each_client_gets(tmp_path):
+    text = explain(policy(tmp_path, detectors={"volume": {}}, budgets={"total": {"per_day": 7000}}))
+    for sentence in NOT_STOPPED:
+        assert sentence in text
+    for word in ("tier basic", "1,000 in all", "rounding (decimals = 2)", "7,000 records a day", "strands at most 10"):
+        assert word in text
+    assert "safe" not in text.lower()
+
+
+@pytest.mark.parametrize("text", ["", "10", "10 per day", "0 per second", "1 per second, burst 0", "-1 per second"])
+def test_a_rate_is_written_one_way(text):
+    with pytest.raises(PolicyError, match="a rate is written"):
+        rate_of(text)
+
+
+def test_files_that_are_no_policy_are_refused_in_one_sentence(tmp_path):
+    for content in (b"\xff\xfe", b"[guard", b"guard = 1", b"", b"[[routes]]\nprotocol = 'mlflow'"):
+        path = tmp_path / "policy.toml"
+        path.write_bytes(content)
+        with pytest.raises(PolicyError) as raised:
+            read_policy(path)
+        assert "\n" not in str(raised.value)
+    with pytest.raises(PolicyError, match="cannot be read"):
+        read_policy(tmp_path)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["guard", "upstream", "routes", "tiers", "budget", "controls", "url", "x"]), inner
+            )
+        ),
+        max_leaves=8,
+    )
+)
+def test_whatever_a_policy_says_is_read_or_refused(content):
+    if isinstance(content, dict):
+        try:
+            read = policy_from(content)
+        except PolicyError:
+            return
+        findings(read)
