@@ -55,12 +55,16 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        value = getattr(import_module(_PUBLIC[name]), name)
-    elif name in _MODULES:
-        value = import_module(f"unseen.{name}")
-    else:
+    if name not in _PUBLIC and name not in _MODULES:
         raise AttributeError(f"module 'unseen' has no attribute {name!r}")
+    module = _PUBLIC.get(name, f"unseen.{name}")
+    try:
+        value = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise AttributeError(f"unseen.{name} is not part of unseen-guard: pip install unseen.") from None
+    value = getattr(value, name) if name in _PUBLIC else value
     globals()[name] = value
     return value
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import socket
 from dataclasses import dataclass, field
 from typing import Any
@@ -153,3 +154,13 @@ async def asked(gateway, body, *, key=None, path="/invocations", method="POST", 
     start = sent[0]
     body = b"".join(message.get("body", b"") for message in sent[1:])
     return start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, body
+
+
+def in_loop(test):
+    """A test that is a coroutine, run by a loop of its own."""
+
+    @functools.wraps(test)
+    def run(*given, **named):
+        return asyncio.run(test(*given, **named))
+
+    return run

@@ -1,5 +1,6 @@
 """Keys: kept as keyed hashes, found in one way, closed at once."""
 
+import multiprocessing
 import time
 
 import pytest
@@ -122,3 +123,17 @@ def test_secrets_come_from_the_environment_or_from_files_of_their_owner(tmp_path
 def test_a_weak_secret_is_refused(weak):
     with pytest.raises(PolicyError, match="too weak"):
         strong(weak, "guard.secret")
+
+
+def test_of_keys_made_at_once_by_many_processes_none_is_lost(tmp_path):
+    processes = [multiprocessing.get_context("fork").Process(target=make, args=(tmp_path, n)) for n in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert len(ring(tmp_path).all()) == 40
+
+
+def make(folder, number):
+    for _ in range(10):
+        ring(folder).add(tenant=f"t{number}", tier="b")

@@ -77,10 +77,12 @@ def admin_app(
     async def openapi(_: Request) -> Response:
         return Response(described, media_type="application/json")
 
-    routes = [Route(call.path, _endpoint(call), methods=[call.method]) for call in calls]
+    routes = [
+        _route(path, [call for call in calls if call.path == path]) for path in dict.fromkeys(c.path for c in calls)
+    ]
     app = Starlette(
         routes=[*routes, Route("/openapi.json", openapi, methods=["GET"])],
-        exception_handlers={HTTPException: _http_error, Refused: _refused, Exception: _failed},
+        exception_handlers={HTTPException: _http_error},
     )
     return _Gate(app, token, current)
 
@@ -112,36 +114,54 @@ class _Gate:
         return same and shown[:7].lower() == b"bearer "
 
 
-def _endpoint(call: Call) -> Callable[[Request], Awaitable[Response]]:
-    """Return what reads a request strictly, does what was asked and says it."""
+def _route(path: str, calls: list[Call]) -> Route:
+    """Return one route for all methods of a path, so that a refused one is told of all others."""
+    answering = {call.method: _endpoint(call) for call in calls}
 
-    async def endpoint(request: Request) -> Response:
-        asked = [name for name, _ in request.query_params.multi_items()]
-        if sorted(asked) != sorted(call.query):
-            raise bad("query", f"{call.path} has the query parameters {list(call.query)}, once each, and no others.")
-        given: list[Any] = [
-            msgspec.convert(dict(request.path_params) | dict(request.query_params), call.parameters, strict=False)
-        ]
-        body = await _body(request)
-        if call.body is not None:
-            if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-                raise Refused(415, "content_type", "The body must be application/json.")
-            given.append(msgspec.convert(read_json(body, MOST_DEPTH), call.body))
-        elif body:
-            raise bad("body", f"{call.method} {call.path} has no body.")
-        answer = await call.do(*given)
+    async def answer(request: Request) -> Response:
+        return await answering[{"HEAD": "GET"}.get(request.method, request.method)](request)
+
+    return Route(path, answer, methods=list(answering))
+
+
+def _endpoint(call: Call) -> Callable[[Request], Awaitable[Response]]:
+    """Return what does one call; whatever goes wrong is said in one form."""
+
+    async def answering(request: Request) -> Response:
+        try:
+            answer = await call.do(*await _given(call, request))
+        except Refused as refused:
+            return _said(refused)
+        except (msgspec.ValidationError, PolicyError) as error:  # the second, of a value that a pattern lets through
+            return _said(bad("value", f"{str(error).rstrip('.')}."))
+        except UnseenError:
+            return _said(Refused(503, "disk", "The guard cannot write its files now."))
+        except Exception:  # noqa: BLE001 - a fault of ours, or of a store: nobody is told more
+            return _said(Refused(500, "fault", "The guard failed."))
         if isinstance(answer, bytes):
             return Response(answer, headers={"content-type": CONTENT_TYPE, "cache-control": "no-store"})
         content = msgspec.json.encode(answer)
         return Response(content, call.status, {"cache-control": "no-store"}, "application/json")
 
-    async def answering(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except msgspec.ValidationError as error:
-            raise bad("value", f"{error}.") from None
-
     return answering
+
+
+async def _given(call: Call, request: Request) -> list[Any]:
+    """Return the parameters and the body of a request, read strictly."""
+    asked = [name for name, _ in request.query_params.multi_items()]
+    if sorted(asked) != sorted(call.query):
+        raise bad("query", f"{call.path} has the query parameters {list(call.query)}, once each, and no others.")
+    given: list[Any] = [
+        msgspec.convert(dict(request.path_params) | dict(request.query_params), call.parameters, strict=False)
+    ]
+    body = await _body(request)
+    if call.body is not None:
+        if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+            raise Refused(415, "content_type", "The body must be application/json.")
+        given.append(msgspec.convert(read_json(body, MOST_DEPTH), call.body))
+    elif body:
+        raise bad("body", f"{call.method} {call.path} has no body.")
+    return given
 
 
 async def _body(request: Request) -> bytes:
@@ -160,21 +180,14 @@ def _said(refused: Refused, headers: dict[str, str] | None = None) -> Response:
     return Response(refused.body, refused.status, {"cache-control": "no-store"} | (headers or {}), "application/json")
 
 
-async def _refused(_: Request, refused: Exception) -> Response:
-    return _said(refused) if isinstance(refused, Refused) else await _failed(_, refused)
-
-
 async def _http_error(_: Request, error: Exception) -> Response:
+    """Say what Starlette refuses in the form of everything else."""
     status = getattr(error, "status_code", 500)
     reason, sentence = {
         404: ("unknown_route", "There is no such route: see /openapi.json."),
         405: ("method", "This route has other methods: see the Allow header."),
     }.get(status, ("http", "The request cannot be answered."))
     return _said(Refused(status, reason, sentence), dict(getattr(error, "headers", None) or {}))
-
-
-async def _failed(_: Request, __: Exception) -> Response:
-    return _said(Refused(500, "fault", "The guard failed; see what the log has."))
 
 
 class Admin:

@@ -63,9 +63,10 @@ class Answering:
         narrow = kind == "probabilities" and table.ndim == 1
         hardened = table[:, None] if narrow else table
         try:
-            for control in self._controls:
-                if control.control.surface == kind:
-                    hardened = control(hardened, self._queries)
+            with np.errstate(over="ignore", invalid="ignore"):  # what is beyond floats is withheld below
+                for control in self._controls:
+                    if control.control.surface == kind:
+                        hardened = control(hardened, self._queries)
         except UnseenError:  # its message counts what was wrong with the model's answer, which is not for clients
             raise unreadable() from None
         if not np.isfinite(hardened).all():

@@ -53,8 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     _keys(commands.add_parser("keys", help="add, list, rotate and revoke API keys"))
     _log(commands.add_parser("log", help="verify, show, export and shred the audit log"))
     calibrate = _command(commands, "calibrate", _calibrate, "choose detector thresholds from your own traffic")
-    calibrate.add_argument("policy", type=Path)
-    calibrate.add_argument("traffic", type=Path, help="JSON Lines: client, day, profile, vectors")
+    calibrate.add_argument("traffic", type=Path, help="JSON Lines: client, when (seconds), vector, parameters, profile")
+    calibrate.add_argument("--seed", type=int, default=0, help="says which clients choose and which measure (0)")
     calibrate.add_argument("--rate", type=float, default=0.001, help="client-days that may be flagged (0.001)")
     release = _command(commands, "release", _release, "forget what was noticed of a client, and end all steps")
     release.add_argument("policy", type=Path)
@@ -263,7 +263,7 @@ def _shred(arguments: argparse.Namespace) -> int:
 def _calibrate(arguments: argparse.Namespace) -> int:
     from unseen.guard.calibration import calibrate_from
 
-    sys.stdout.write(calibrate_from(read_policy(arguments.policy), arguments.traffic, arguments.rate))
+    sys.stdout.write(calibrate_from(arguments.traffic, arguments.rate, arguments.seed))
     return 0
 
 

@@ -1,12 +1,14 @@
 """API keys: made from 32 random bytes, kept as a keyed hash (BLAKE2b), found by prefix, compared in constant time."""
 
 import base64
+import fcntl
 import hmac
 import os
 import secrets
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 
@@ -101,13 +103,13 @@ class KeyRing:
         """Make a key and keep its hash; the second part is the only copy of the key itself."""
         if not tenant.isprintable() or not tenant or len(tenant) > 100 or ":" in tenant:
             raise PolicyError("a tenant is 1 to 100 printable characters without ':'.")
-        self.refresh()
         now = time.time()
         name = base64.b32encode(os.urandom(5)).decode().lower()
         bare = f"{PREFIX}_{name}_{secrets.token_urlsafe(32)}"
         token = bare + _checksum(bare)
         key = Key(name, self._hash(token), tenant, tier, now, tuple(scopes), expires, None, replaces)
-        self._write([*self._keys.values(), key])
+        with self._alone():
+            self._write([*self._keys.values(), key])
         return key, token
 
     def rotate(self, name: str, overlap_s: float) -> tuple[Key, str]:
@@ -123,14 +125,12 @@ class KeyRing:
             replaces=old.replaces or old.id,
         )
         end = time.time() + overlap_s
-        self._replace(msgspec.structs.replace(old, expires=min(end, old.expires or end)))
+        self._change(name, expires=min(end, old.expires or end))
         return key, token
 
     def revoke(self, name: str) -> Key:
         """Close a key at once: guards that run notice within a second."""
-        key = msgspec.structs.replace(self.get(name), revoked=time.time())
-        self._replace(key)
-        return key
+        return self._change(name, revoked=time.time())
 
     def get(self, name: str) -> Key:
         """Return what is kept of a key."""
@@ -144,8 +144,20 @@ class KeyRing:
         self.refresh()
         return sorted(self._keys.values(), key=lambda key: key.created)
 
-    def _replace(self, key: Key) -> None:
-        self._write([key if old.id == key.id else old for old in self._keys.values()])
+    def _change(self, name: str, **fields: float) -> Key:
+        with self._alone():
+            key = msgspec.structs.replace(self.get(name), **fields)
+            self._write([key if old.id == key.id else old for old in self._keys.values()])
+        return key
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Read and write while nobody else does: of two changes at once, none is lost."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self._path.parent / "keys.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.refresh()
+            yield
 
     def _write(self, keys: list[Key]) -> None:
         write_whole(self._path, msgspec.json.format(msgspec.json.encode(keys)))

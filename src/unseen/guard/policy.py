@@ -279,7 +279,8 @@ def endpoint_of(address: str) -> tuple[str, str, int]:
     """
     url = urlsplit(address)
     with suppress(ValueError):  # a port that is no port
-        if url.scheme in {"udp", "tcp", "tls"} and url.hostname and url.port and url.netloc == address.split("//")[1]:
+        bare = not (url.path or url.query or url.fragment or url.username or url.password)
+        if url.scheme in {"udp", "tcp", "tls"} and url.hostname and url.port and bare:
             return url.scheme, url.hostname, url.port
     raise PolicyError(f"a syslog server is written udp://HOST:PORT, tcp:// or tls://, got {address!r}.")
 

@@ -62,10 +62,10 @@ def _listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _worker(path: Path, policy: Policy, sock: socket.socket, number: int) -> int:
+def _worker(path: Path, policy: Policy, sock: socket.socket, number: int, alive: int | None = None) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(Worker(path, policy, number).run(sock))
+            runner.run(Worker(path, policy, number, alive).run(sock))
     except UnseenError as error:
         sys.stderr.write(f"unseen guard: {error}\n")
         return error.exit_code
@@ -73,9 +73,13 @@ def _worker(path: Path, policy: Policy, sock: socket.socket, number: int) -> int
 
 
 class Worker:
-    """One process: its state, the gateway of the day, and the servers that use it."""
+    """One process: its state, the gateway of the day, and the servers that use it.
 
-    def __init__(self, path: Path, policy: Policy, number: int) -> None:
+    `alive` is a pipe that ends with the process that watches over the workers, if there is one.
+    """
+
+    def __init__(self, path: Path, policy: Policy, number: int, alive: int | None = None) -> None:
+        self._alive = alive
         self._path = path
         self._policy = policy
         self._number = number
@@ -117,6 +121,8 @@ class Worker:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stop)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
+        if self._alive is not None:
+            loop.add_reader(self._alive, stop)
 
     def current(self) -> Gateway:
         """Return the gateway that the next request goes through."""
@@ -211,13 +217,15 @@ def _supervise(path: Path, policy: Policy, sock: socket.socket) -> int:
     """Keep one process a worker; pass signals on; end when all have ended."""
     children: dict[int, int] = {}
     stopping = False
+    alive, mine = os.pipe()  # children see its end when this process dies, whatever kills it
 
     def start(number: int) -> None:
         child = os.fork()
         if child == 0:
             for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(name, signal.SIG_DFL)
-            os._exit(_worker(path, policy, sock, number))
+            os.close(mine)
+            os._exit(_worker(path, policy, sock, number, alive))
         children[child] = number
 
     def pass_on(name: int, _frame: object) -> None:
@@ -237,5 +245,6 @@ def _supervise(path: Path, policy: Policy, sock: socket.socket) -> int:
         worst = max(worst, os.waitstatus_to_exitcode(status)) if stopping else worst
         if not stopping:
             time.sleep(RESTART_S)
+        if not stopping:  # it may have been told to stop meanwhile
             start(number)
     return worst

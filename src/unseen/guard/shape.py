@@ -31,13 +31,16 @@ def coarse_forms(rows: Sequence[Any], route: Route) -> list[bytes]:
             fitting = len(scales) == len(first)
             steps = [route.step * scale for scale in scales] if fitting else [route.step] * len(first)
             return _plain_forms(rows, steps)
-        if isinstance(first, Mapping) and len(scales) == len(first):
-            return [
-                coarse_form(row, {n: route.step * scale for n, scale in zip(row, scales, strict=True)}) for row in rows
-            ]
+        if scales and isinstance(first, Mapping) and len(scales) == len(first):
+            return [coarse_form(row, _steps_by_name(row, route)) for row in rows]
         return [coarse_form(row, route.step) for row in rows]
-    except (DataError, ValueError, RecursionError):
+    except (DataError, ValueError, TypeError, RecursionError):
         raise bad("shape", "A record must be made of numbers, texts, truth values, arrays and objects.") from None
+
+
+def _steps_by_name(row: Mapping[str, Any], route: Route) -> dict[str, float]:
+    """Return the step of each field: scales are in the order of the names, which no client chooses (see `vectors`)."""
+    return {name: route.step * scale for name, scale in zip(sorted(row), route.scales, strict=True)}
 
 
 def _plain_forms(rows: Sequence[Any], steps: list[float]) -> list[bytes]:
@@ -71,7 +74,8 @@ def vectors(rows: Sequence[Any], route: Route) -> Floats | None:
     if not rows or isinstance(rows[0], str):
         return None
     try:
-        flat = np.array([_flat(row) for row in rows], dtype=np.float32)
+        with np.errstate(over="ignore"):  # as far as can be told from here, beyond float32 is all one place
+            flat = np.array([_flat(row) for row in rows], dtype=np.float32)
     except (TypeError, ValueError, OverflowError):
         return None
     if flat.ndim != 2 or not flat.shape[1]:

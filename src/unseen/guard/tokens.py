@@ -35,13 +35,6 @@ class OidcTokens:
         self._next = 0.0
         self._patience = PATIENCE_S
         self._known: dict[bytes, tuple[float, Client]] = {}
-        self._registry = jwt.JWTClaimsRegistry(
-            leeway=settings.leeway_s,
-            iss={"essential": True, "value": settings.issuer},
-            aud={"essential": True, "value": settings.audience},
-            exp={"essential": True},
-            sub={"essential": True},
-        )
         self._lock = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -61,7 +54,7 @@ class OidcTokens:
             return None
         try:
             read = jwt.decode(token, self._keys, algorithms=list(self._settings.algorithms))
-            self._registry.validate(read.claims)
+            self._registry(now).validate(read.claims)
         except (JoseError, ValueError, TypeError, KeyError, AttributeError):
             return None
         client = self._client(read.claims)
@@ -70,6 +63,16 @@ class OidcTokens:
                 self._known.clear()
             self._known[name] = (float(read.claims["exp"]) + self._settings.leeway_s, client)
         return client
+
+    def _registry(self, now: float) -> jwt.JWTClaimsRegistry:
+        return jwt.JWTClaimsRegistry(
+            now=int(now),
+            leeway=self._settings.leeway_s,
+            iss={"essential": True, "value": self._settings.issuer},
+            aud={"essential": True, "value": self._settings.audience},
+            exp={"essential": True},
+            sub={"essential": True},
+        )
 
     def _client(self, claims: dict[str, Any]) -> Client | None:
         settings = self._settings

@@ -8,8 +8,9 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,7 @@ from unseen.guard.refusal import Refused
 from unseen.guard.shape import vectors
 
 FILE = "actions.json"
+PART = 64
 WAITING = 10_000  # queries kept for the detectors: beyond it the oldest are dropped, and counted
 QUIET_S = 3600.0  # further sightings of one client within this time are one
 LOOK_S = 1.0
@@ -70,6 +72,8 @@ class Watch:
         self._modified = -1
         self.dropped = 0
         self.sightings = 0
+        if self._path.exists() and not self._load():
+            raise FolderError(f"{self._path} does not hold standings of clients: restore it, or delete it to forget all.")
 
     def notice(self, exchange: Exchange) -> None:
         """Keep a question that was answered for the detectors. Takes no time, and fails nobody."""
@@ -95,8 +99,9 @@ class Watch:
         while True:
             await asyncio.sleep(0.05)
             while self._queue:
-                self.look(self._queue.popleft())
-                await asyncio.sleep(0)
+                for part in parts_of(self._queue.popleft()):
+                    self.look(part)
+                    await asyncio.sleep(0)
 
     def look(self, query: Query) -> None:
         """Show one query to every detector. A detector that fails is written down, and stops nothing."""
@@ -131,13 +136,18 @@ class Watch:
         if 0 <= now - self._looked < LOOK_S:
             return
         self._looked = now
+        self._load()
+
+    def _load(self) -> bool:
+        """Read the file where it changed; what cannot be read leaves what was known."""
         try:
             modified = self._path.stat().st_mtime_ns
             if modified != self._modified:
                 self._standing = msgspec.json.decode(self._path.read_bytes(), type=dict[str, Standing])
                 self._modified = modified
         except (OSError, msgspec.DecodeError):
-            return
+            return False
+        return True
 
     def standing(self, client: Client, now: float, key_made: float = 0.0) -> None:
         """Raise `Refused` where a client is suspended, or must show a new key."""
@@ -179,6 +189,18 @@ class Watch:
     def _write(self, noun: type, **fields: object) -> None:
         with suppress(OSError, UnseenError):
             self._writer.append(noun, **fields)
+
+
+def parts_of(query: Query) -> Iterator[Query]:
+    """Yield a query in parts of at most 64 records, so that none holds up the requests that come meanwhile."""
+    if query.records <= PART:
+        yield query
+        return
+    for at in range(0, query.records, PART):
+        end = at + PART
+        vectors = None if query.vectors is None else query.vectors[at:end]
+        labels = None if query.labels is None else query.labels[at:end]
+        yield replace(query, vectors=vectors, labels=labels, fingerprints=query.fingerprints[at:end])
 
 
 def read_standings(folder: Path) -> dict[str, Standing]:

@@ -12,7 +12,7 @@ from unseen.guard.log.entries import Asked, Done, Entry, Head, Seen, Start
 INFORMATIONAL, LOW, MEDIUM, HIGH = 1, 2, 3, 4  # OCSF's severities
 STEPS = {"tighten", "reauthenticate", "suspend"}
 BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # whatever some reader takes for the end of a line, or worse
-LATE = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+LATE = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}  # JSON lets them stand
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,10 @@ def _activity(entry: Entry, event: Event) -> dict[str, Any]:
     asked = entry if isinstance(entry, Asked) else None
     activity = DONE.get(entry.what, UPDATE) if isinstance(entry, Done) else READ
     client = getattr(entry, "client", "")
-    api: dict[str, Any] = {"operation": asked.route or "unknown" if asked else event.name}
+    api: dict[str, Any] = {"operation": (asked.route if asked else event.name) or "unknown"}
     if asked:
         api |= {"request": {"uid": asked.id}, "response": {"code": asked.status, "error": asked.reason}}
-        api["service"] = {"name": asked.route or "unknown"}
+        api["service"] = {"uid": asked.route or "unknown", "name": asked.route or "unknown"}
     return _common(entry, event, 6, 6003, activity) | {
         "activity_name": ACTIVITIES[activity],
         "actor": {"user": {"uid": client or "unknown", "type_id": 0}},
@@ -54,7 +54,7 @@ def _finding(entry: Seen, event: Event) -> dict[str, Any]:
             "title": "Probing of a model's training data",
             "desc": event.said,
             "created_time": int(entry.t * 1000),
-            "analytic": {"name": entry.detector, "type_id": 2},
+            "analytic": {"uid": entry.detector, "name": entry.detector, "type_id": 2},
             "attacks": [ATTACK],
         },
         "resources": [{"uid": entry.client, "type": "client"}],

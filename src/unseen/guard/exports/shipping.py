@@ -127,15 +127,18 @@ class Shipping:
     ) -> None:
         self._write = write
         self._told = 0
+        self._closed = False
         self._next = time.monotonic() + TELL_S
         targets = [(export, open_target(export, worker)) for export in exports]
         self._lines = [Line(name_of(export), target, export.queue, counted) for export, target in targets]
 
     def take(self, entry: Entry) -> None:
         """Hand an entry to every export. Takes no time, raises nothing."""
+        if self._closed:
+            return
         for line in self._lines:
             line.take(entry)
-        if self._lines and time.monotonic() > self._next:
+        if time.monotonic() > self._next:
             self._tell_log()
 
     def shipped(self) -> tuple[Shipped, ...]:
@@ -144,6 +147,7 @@ class Shipping:
 
     def close(self) -> None:
         """Send what is left, for `FLUSH_S` seconds at most; blocks. `settle` comes after it."""
+        self._closed = True
         until = time.monotonic() + FLUSH_S
         for line in self._lines:
             line.stop()

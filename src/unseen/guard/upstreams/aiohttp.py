@@ -1,6 +1,7 @@
 """The model's server, asked with aiohttp: the default."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 
@@ -8,6 +9,16 @@ from unseen.guard import policy as policies
 from unseen.guard.upstream import HEADERS, STREAM_HEADERS, Answer, gone, late, refused_by, too_long
 
 CHUNK = 65_536
+
+
+class CleanConnector(aiohttp.TCPConnector):
+    """Takes up no connection on which something came that nobody asked for: it would be read as the next answer."""
+
+    async def _get(self, key: Any, traces: Any) -> Any:
+        waiting = self._conns.get(key)
+        while waiting and waiting[0][0].should_close:
+            waiting.popleft()[0].close()
+        return await super()._get(key, traces)
 
 
 class AiohttpUpstream:
@@ -19,7 +30,7 @@ class AiohttpUpstream:
         extra = {"authorization": authorization} if authorization else {}
         self._headers, self._stream_headers = HEADERS | extra, STREAM_HEADERS | extra
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=settings.connections, ttl_dns_cache=60),
+            connector=CleanConnector(limit=settings.connections, ttl_dns_cache=60),
             timeout=aiohttp.ClientTimeout(total=settings.timeout_s),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,

@@ -36,7 +36,7 @@ class PyreqwestUpstream:
         url = self._base + path
         request = self._client.get(url) if body is None else self._client.post(url).body_bytes(body)
         try:
-            async with request.build_streamed() as response:
+            async with request.streamed_read_buffer_limit(0).build_streamed() as response:
                 size = response.get_header("content-length")
                 if size is not None and int(size) > self._most:
                     raise too_long()
@@ -61,7 +61,7 @@ class PyreqwestUpstream:
         """See `upstream.Upstream`."""
         request = self._client.post(self._base + path).headers(self._stream_headers).body_bytes(body)
         try:
-            async with request.build_streamed() as response:
+            async with request.streamed_read_buffer_limit(0).build_streamed() as response:
                 if response.status != 200:
                     raise refused_by(response.status)
                 yield b""

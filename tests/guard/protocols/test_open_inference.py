@@ -1,0 +1,279 @@
+"""Open Inference Protocol V2: shapes that lie, tensors in disguise, and what a policy does not speak of."""
+
+import pytest
+
+from unseen.controls import harden_from
+from unseen.guard.answering import Answering
+from unseen.guard.policy import Route
+from unseen.guard.protocols.open_inference import OpenInference
+from unseen.guard.question import Question, Telling
+from unseen.guard.refusal import Refused
+
+PATH = "/v2/models/m/infer"
+PLAIN = OpenInference(Route(protocol="open-inference-v2"))
+
+
+def tensor(shape, data, datatype="FP32", name="x", **more):
+    return {"name": name, "shape": shape, "datatype": datatype, "data": data, **more}
+
+
+def read(*inputs, **more):
+    return PLAIN.read(PATH, {"inputs": list(inputs), **more}, frozenset())
+
+
+def answering(*controls, strict=True):
+    return Answering([harden_from(one) for one in controls], [], strict=strict)
+
+
+ROUNDING = {"name": "rounding", "decimals": 1}
+
+
+def hardened(*outputs, records=2, route=None, controls=(ROUNDING,), strict=True):
+    """What leaves of an answer, by name, and how much was dropped."""
+    adapter = OpenInference(Route(protocol="open-inference-v2", **(route or {})))
+    seen = answering(*controls, strict=strict)
+    content = {"model_name": "m", "model_version": "3", "id": "7", "parameters": {"x": 0.5}, "outputs": list(outputs)}
+    left = adapter.harden(Question(PATH, records, [], {}), content, seen)
+    assert left.keys() == {"model_name", "id", "outputs"}
+    return {one["name"]: one for one in left["outputs"]}, seen.dropped
+
+
+@pytest.mark.parametrize(
+    ("inputs", "records", "rows"),
+    [
+        ([tensor([2, 3], [1, 2, 3, 4, 5, 6])], 2, [[1, 2, 3], [4, 5, 6]]),
+        ([tensor([2, 3], [[1, 2, 3], [4, 5, 6]])], 2, [[1, 2, 3], [4, 5, 6]]),
+        ([tensor([2], [1, 2])], 2, [[1], [2]]),
+        ([tensor([1, 2, 2], [[[1, 2], [3, 4]]])], 1, [[1, 2, 3, 4]]),
+        ([tensor([2, 1], ["a", "b"], "BYTES"), tensor([2], [1, 2], "INT64", "y")], 2, [["a", 1], ["b", 2]]),
+        ([tensor([1, 4], [[1, 2], [3, 4]])], 1, [[1, 2, 3, 4]]),
+    ],
+)
+def test_the_shape_says_how_many_records_there_are_and_what_is_sent_on_is_flat(inputs, records, rows):
+    question = read(*inputs)
+    assert (question.records, question.rows) == (records, rows)
+    assert all(not any(isinstance(value, list) for value in one["data"]) for one in question.body["inputs"])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        tensor([1, 3], [1, 2, 3, 4, 5, 6]),
+        tensor([3], [1, 2]),
+        tensor([0, 3], []),
+        tensor([], [1]),
+        tensor([-1, 3], [1, 2, 3]),
+        tensor([True, 3], [1, 2, 3]),
+        tensor([1.0, 3], [1, 2, 3]),
+        tensor(["1", 3], [1, 2, 3]),
+        tensor(2, [1, 2]),
+        tensor([2**63] * 1000, [1]),
+        tensor([1] * 9, [1]),
+        tensor([2], [1, None]),
+        tensor([2], [1, {"a": 1}]),
+        tensor([3], [[1, 2], 3]),
+        tensor([2], [1, [2]]),
+        tensor([2], "ab"),
+        tensor([2], [1, 2], "FP8"),
+        tensor([2], [1, 2], ["FP32"]),
+        tensor([2], [1, 2], None),
+        tensor([2], [1, 2], name=None),
+        tensor([2], [1, 2], name="x" * 300),
+        tensor([2], [1, 2], parameters=7),
+        tensor([2], [1, 2], parameters={"content_type": "hf"}),
+        tensor([2], [1, 2], parameters={"content_type": ["np"]}),
+        tensor([2], [1, 2], more=1),
+        {"name": "x", "shape": [2], "datatype": "FP32", "parameters": {"binary_data_size": 8}},
+        7,
+        None,
+    ],
+)
+def test_a_tensor_that_is_none_is_refused(wrong):
+    with pytest.raises(Refused) as refused:
+        read(wrong)
+    assert refused.value.status == 400
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"inputs": []},
+        {"inputs": {}},
+        {"inputs": [tensor([2], [1, 2]), tensor([1], [1], name="y")]},
+        {"inputs": [tensor([2], [1, 2]), tensor([2], [1, 2])]},
+        {"inputs": [tensor([1], [1])], "more": 1},
+        {"inputs": [tensor([1], [1])], "id": 7},
+        {"inputs": [tensor([1], [1])], "id": "x" * 300},
+        {"inputs": [tensor([1], [1])], "outputs": "p"},
+        {"inputs": [tensor([1], [1])], "outputs": ["p"]},
+        {"inputs": [tensor([1], [1])], "outputs": [{"name": "p"}, {"name": "p"}]},
+        {"inputs": [tensor([1], [1])], "parameters": []},
+        [],
+    ],
+)
+def test_a_request_that_is_none_is_refused(content):
+    with pytest.raises(Refused) as refused:
+        PLAIN.read(PATH, content, frozenset())
+    assert refused.value.status == 400
+
+
+def test_of_parameters_the_content_type_alone_is_sent_on():
+    loud = {"content_type": "np", "binary_data": True, "raw": 1}
+    output = {"name": "p", "parameters": {"classification": 3}}
+    question = read(tensor([1], [1], parameters=loud), parameters=loud, outputs=[output], id="7")
+    kept = {**tensor([1], [1]), "parameters": {"content_type": "np"}}
+    assert question.body == {"inputs": [kept], "parameters": {"content_type": "np"}, "outputs": [{"name": "p"}], "id": "7"}
+    assert question.dropped == ("binary_data", "raw")
+    empty = read({**tensor([1], [1]), "parameters": None}, id=None, outputs=None, parameters=None)
+    assert empty.body == {"inputs": [tensor([1], [1])]}
+
+
+@pytest.mark.parametrize(
+    ("shape", "data", "left"),
+    [
+        ([2, 2], [0.26, 0.74, 0.51, 0.49], [0.3, 0.7, 0.5, 0.5]),
+        ([2, 2], [[0.26, 0.74], [0.51, 0.49]], [0.3, 0.7, 0.5, 0.5]),
+        ([2, 1], [0.26, 0.74], [0.3, 0.7]),
+        ([2], [0.26, 0.74], [0.3, 0.7]),
+    ],
+)
+@pytest.mark.parametrize("datatype", ["FP16", "BF16", "FP32", "FP64"])
+def test_probabilities_are_hardened_in_every_shape(shape, data, left, datatype):
+    found, dropped = hardened(tensor(shape, data, datatype, "p"))
+    assert found["p"]["data"] == pytest.approx(left)
+    assert (found["p"]["shape"], found["p"]["datatype"], dropped) == (shape, datatype, 0)
+
+
+@pytest.mark.parametrize("shape", [[2], [2, 1]])
+@pytest.mark.parametrize("records", [1, 2, 20])
+def test_a_label_stands_for_one_column_as_for_two_and_in_any_number(shape, records):
+    shape = [records, *shape[1:]]
+    found, _ = hardened(
+        tensor(shape, [0.26] * records, "FP32", "p"), records=records, controls=({"name": "label-only"},)
+    )
+    assert found["p"]["data"] == [0.0] * records
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        tensor([3, 2], [0.5] * 6),
+        tensor([1, 4], [0.25] * 4),
+        tensor([2, 2, 1], [0.5] * 4),
+        tensor([2, 2], [0.5] * 3),
+        tensor([2, 2], [0.5, 0.5, None, 0.5]),
+        tensor([2, 2], [0.9] * 4),
+        tensor([2, 2], ["a"] * 4),
+        tensor([2, 2], [10**400] * 4),
+        tensor([2, 2], [1e308] * 4),
+        tensor([2], [0.5, [0.5]]),
+        tensor([2, 2], {"a": 1}),
+        tensor("2", [0.5]),
+        tensor([2], [0.5, 0.25], "INT64"),
+        tensor([2], ["a", 0.5], "BYTES"),
+        {"name": "x"},
+        {"shape": [2]},
+        {"name": 7},
+        7,
+    ],
+)
+@pytest.mark.parametrize("controls", [(ROUNDING,), ({"name": "label-only"},)])
+def test_an_output_that_the_policy_does_not_know_is_withheld(wrong, controls):
+    with pytest.raises(Refused) as refused:
+        hardened(wrong, controls=controls)
+    assert refused.value.status == 502
+
+
+def test_whole_numbers_and_texts_are_labels_where_a_record_has_one():
+    outputs = [
+        tensor([2], [0, 2], "INT64", "class"),
+        tensor([2, 1], ["a", "b"], "BYTES", "name"),
+        tensor([2], [True, False], "BOOL", "sure"),
+        tensor([2, 2], [0.26, 0.74, 0.5, 0.5], "FP32", "p"),
+    ]
+    found, dropped = hardened(*outputs)
+    assert [found[name]["data"] for name in ("class", "name", "sure")] == [[0, 2], ["a", "b"], [True, False]]
+    assert dropped == 0
+
+
+def test_rows_of_whole_numbers_are_probabilities_in_disguise():
+    found, _ = hardened(tensor([2, 2], [0, 1, 1, 0], "INT64", "p"))
+    assert (found["p"]["data"], found["p"]["datatype"]) == ([0.0, 1.0, 1.0, 0.0], "FP64")
+    with pytest.raises(Refused):
+        hardened(tensor([2, 2], [26, 74, 51, 49], "UINT8", "percent"))
+    scores = tensor([2, 3], ["0.9:a", "0.1:b", "0.0:c"] * 2, "BYTES", "top")
+    found, dropped = hardened(scores, tensor([2], [0, 1], "INT64", "class"))
+    assert (found.keys(), dropped) == ({"class"}, 1)
+
+
+def test_whole_values_are_hardened_as_values():
+    route, controls = {"answers": "values"}, ({"name": "value-rounding", "step": 10.0},)
+    found, _ = hardened(tensor([2], [12, 27], "INT64", "y"), route=route, controls=controls)
+    assert (found["y"]["data"], found["y"]["datatype"]) == ([10.0, 30.0], "FP64")
+    two = (tensor([2], [1.5, 2.5], "FP32", "y"), tensor([2], [12, 27], "INT64", "n"))
+    found, dropped = hardened(*two, route=route, controls=controls)
+    assert (found.keys(), dropped) == ({"y"}, 1)
+
+
+def test_fractions_that_nobody_declared_are_dropped_and_counted():
+    first = tensor([2, 2], [0.26, 0.74, 0.51, 0.49], "FP32", "a")
+    second, third = {**first, "name": "b"}, {**first, "name": "c", "datatype": "fp32"}
+    found, dropped = hardened(first, second, third, route={"outputs": {"a": "probabilities"}})
+    assert (found.keys(), dropped) == ({"a"}, 2)
+    for outputs in ((first, second), (third,)):  # neither is what the route answers: nothing is left
+        with pytest.raises(Refused):
+            hardened(*outputs)
+    found, dropped = hardened(first, second, third, route={"outputs": {"a": "probabilities"}}, strict=False)
+    assert (found["b"]["data"], found["c"]["data"], dropped) == (first["data"], first["data"], 0)
+    found, _ = hardened(first, {"name": "bare"}, route={"outputs": {"a": "probabilities"}}, strict=False)
+    assert found["bare"] == {"name": "bare"}
+
+
+def test_several_outputs_are_each_what_the_policy_says():
+    outputs = {"p": "probabilities", "y": "values", "k": "labels"}
+    controls = (ROUNDING, {"name": "value-rounding", "step": 1.0})
+    found, _ = hardened(
+        tensor([2, 2], [0.26, 0.74, 0.51, 0.49], "FP32", "p"),
+        tensor([2, 2], [1.2, 2.7, 3.4, 0.1], "FP32", "y"),
+        tensor([2, 2], [1.0, 2.0, 3.0, 0.0], "FP32", "k"),
+        route={"outputs": outputs},
+        controls=controls,
+    )
+    assert [found[name]["data"] for name in "pyk"] == [
+        pytest.approx([0.3, 0.7, 0.5, 0.5]),
+        [1.0, 3.0, 3.0, 0.0],
+        [1.0, 2.0, 3.0, 0.0],
+    ]
+
+
+@pytest.mark.parametrize("content", [None, [], {}, {"outputs": None}, {"outputs": []}, {"outputs": {}}, {"error": "x"}])
+def test_an_answer_without_outputs_is_withheld(content):
+    with pytest.raises(Refused) as refused:
+        PLAIN.harden(Question(PATH, 1, [], {}), content, answering())
+    assert refused.value.status == 502
+
+
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("/v2/models/m/infer", True),
+        ("/v2/models/m/versions/3/infer", True),
+        ("/v2/models/m/infer\n", False),
+        ("/v2/models/m/infer/", False),
+        ("/v2/models/../infer", False),
+        ("/v2/models/a/b/infer", False),
+        ("/v2/models//infer", False),
+        ("/v2/models/\u0663/infer", False),
+        ("/v2/models/m/generate", False),
+    ],
+)
+def test_a_path_is_known_to_its_last_character(path, known):
+    assert (PLAIN.match("POST", path) == path) is known
+
+
+def test_what_a_get_tells():
+    for path in ("/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/m", "/v2/models/m/versions/1/ready"):
+        assert isinstance(PLAIN.match("GET", path), Telling)
+    for path in ("/v2/repository/index", "/v2/models/m/stats", "/metrics", "/v2/models/m\n"):
+        assert PLAIN.match("GET", path) is None

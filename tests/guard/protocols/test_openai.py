@@ -1,0 +1,263 @@
+"""OpenAI's protocol: what may be asked, what it costs, what leaves; and OpenAI's own client in front of the guard."""
+
+import asyncio
+import contextlib
+
+import openai
+import pytest
+from tests.guard.guards import policy, running
+from tests.guard.protocols.fake_openai import VECTOR, FakeOpenAI
+from tests.guard.protocols.test_servers import served
+
+from unseen.controls import harden_from
+from unseen.guard.answering import Answering
+from unseen.guard.policy import Route
+from unseen.guard.protocols.openai import OpenAI
+from unseen.guard.refusal import Refused
+
+CHAT, TEXT, VECTORS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
+SAID = [{"role": "user", "content": "one or two?"}]
+ADAPTER = OpenAI(Route(protocol="openai", embeddings=True))
+
+
+def read(path, body, *allowed):
+    return ADAPTER.read(path, body, frozenset(allowed))
+
+
+def answering(*controls, strict=True):
+    return Answering([harden_from(one) for one in controls], [], strict=strict)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "records"),
+    [
+        (CHAT, {"messages": SAID}, 1),
+        (CHAT, {"messages": SAID, "n": 1}, 1),
+        (CHAT, {"messages": SAID, "n": 5}, 5),
+        (TEXT, {"prompt": "a"}, 1),
+        (TEXT, {"prompt": ["a", "b"]}, 2),
+        (TEXT, {"prompt": [1, 2, 3]}, 1),
+        (TEXT, {"prompt": [[1, 2], [3]]}, 2),
+        (TEXT, {"prompt": ["a", [1, 2]]}, 2),
+        (TEXT, {"prompt": ["a", "b"], "n": 2, "best_of": 3}, 6),
+        (VECTORS, {"input": ["a", "b", "c"]}, 3),
+        (VECTORS, {"input": [[1], [2]]}, 2),
+    ],
+)
+def test_every_answer_to_every_prompt_is_a_record(path, body, records):
+    assert read(path, body, "n", "best_of").records == records
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (CHAT, {}),
+        (CHAT, {"messages": []}),
+        (CHAT, {"messages": "a"}),
+        (CHAT, {"messages": SAID, "prompt": ["a", "b"]}),
+        (CHAT, {"messages": SAID, "stream": "yes"}),
+        (CHAT, {"messages": SAID, "n": 2}),
+        (CHAT, {"messages": SAID, "n": True}),
+        (CHAT, {"messages": SAID, "logprobs": True}),
+        (CHAT, {"messages": SAID, "top_logprobs": 3}),
+        (CHAT, {"messages": SAID, "logit_bias": {"7": 100}}),
+        (CHAT, {"messages": SAID, "seed": 1}),
+        (CHAT, {"messages": SAID, "whatever comes next": 1}),
+        (TEXT, {"prompt": "a", "echo": True}),
+        (TEXT, {"prompt": "a", "best_of": 2}),
+        (TEXT, {"prompt": "a", "messages": SAID}),
+        (TEXT, {"prompt": None}),
+        (TEXT, {"prompt": []}),
+        (TEXT, {"prompt": [[]]}),
+        (TEXT, {"prompt": [["a", "b"], ["c"]]}),
+        (TEXT, {"prompt": [[[1, 2], [3]]]}),
+        (TEXT, {"prompt": [1, "a"]}),
+        (TEXT, {"prompt": [{"a": 1}]}),
+        (TEXT, {"prompt": [1.0, 2.0]}),
+        (VECTORS, {"input": "a", "stream": True}),
+        (VECTORS, {"input": {"a": 1}}),
+    ],
+)
+def test_what_is_not_allowed_or_not_understood_is_refused(path, body):
+    with pytest.raises(Refused) as refused:
+        read(path, body)
+    assert refused.value.status == 400
+    assert "whatever" not in refused.value.sentence
+
+
+@pytest.mark.parametrize("count", [0, -1, 129, 2.0, "2", True, None, [2]])
+def test_a_count_of_answers_is_a_whole_number(count):
+    with pytest.raises(Refused):
+        read(TEXT, {"prompt": "a", "n": count}, "n")
+
+
+def test_an_answer_with_more_choices_than_were_charged_is_withheld():
+    question = read(CHAT, {"messages": SAID})
+    choice = {"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}
+    assert len(ADAPTER.harden(question, {"choices": [choice]}, answering())["choices"]) == 1
+    for content in ({"choices": [choice, choice]}, {"choices": [7]}, {"choices": {}}, {"error": "words"}, {}, [], 7):
+        with pytest.raises(Refused) as refused:
+            ADAPTER.harden(question, content, answering())
+        assert refused.value.status == 502
+
+
+def fractions(value):
+    if isinstance(value, dict):
+        return [found for inner in value.values() for found in fractions(inner)]
+    if isinstance(value, list):
+        return [found for inner in value for found in fractions(inner)]
+    return [value] if isinstance(value, float) else []
+
+
+@pytest.mark.parametrize(
+    "controls", [(), ({"name": "no-logprobs"},), ({"name": "no-logprobs", "strict": False},), ({"name": "cap-logprobs"},)]
+)
+def test_fractions_at_any_depth_are_dropped_and_counted(controls):
+    question = read(CHAT, {"messages": SAID})
+    deep = {"a": [{"b": {"c": 0.5, "d": 1, "e": [[0.25]]}}]}
+    message = {"role": "assistant", "content": "a", "extra": deep, "p": 0.5}
+    content = {"choices": [{"index": 0, "message": message, "score": 0.5}], "usage": {"x": 0.5, "y": 1}, "t": 0.5}
+    seen = answering(*controls)
+    hardened = ADAPTER.harden(question, content, seen)
+    assert fractions(hardened) == []
+    assert hardened["usage"] == {"y": 1}
+    assert seen.dropped == 6  # c, e, p, score, x, t
+
+
+@pytest.mark.parametrize("shape", [7, "x", [7], {"token_logprobs": 7}, {"content": 7}, {"token_logprobs": [["a"]]}])
+def test_log_probabilities_of_no_known_shape_do_not_pass(shape):
+    question = read(CHAT, {"messages": SAID})
+    content = {"choices": [{"index": 0, "message": {}, "logprobs": shape}]}
+    with contextlib.suppress(Refused):
+        assert fractions(ADAPTER.harden(question, content, answering({"name": "cap-logprobs"}))) == []
+
+
+def test_embeddings_are_asked_for_in_a_form_that_can_be_hardened():
+    question = read(VECTORS, {"input": "a", "encoding_format": "base64"})
+    assert question.body["encoding_format"] == "float"
+    content = {"data": [{"embedding": VECTOR, "norm": 0.5}], "usage": {"n": 1, "x": 0.5}, "model": "m"}
+    hardened = ADAPTER.harden(question, content, answering({"name": "value-rounding", "step": 0.1}))
+    assert isinstance(hardened["data"][0]["embedding"], str)
+    assert hardened["usage"] == {"n": 1}
+    for wrong in ({}, {"data": 7}, {"data": []}, {"data": [7]}, {"data": [{"embedding": "AAAA"}]}):
+        with pytest.raises(Refused):
+            ADAPTER.harden(question, wrong, answering())
+
+
+# OpenAI's own client
+
+
+def with_client(folder, talk, *, parameters=(), controls=({"name": "no-logprobs"},)):
+    """Run `talk(client, fake)` with OpenAI's client in front of a guard in front of a server that says too much."""
+
+    async def run():
+        fake = FakeOpenAI()
+        async with served(fake.app) as url:
+            tier = {"budget": {"lifetime": 50}, "controls": controls, "parameters": parameters, "rate": "999 per second"}
+            routes = [{"protocol": "openai", "embeddings": True}]
+            read = policy(folder, upstream={"url": url}, routes=routes, tiers={"basic": tier})
+            async with running(read) as guard:
+                async with openai.AsyncOpenAI(base_url=guard.url + "/v1", api_key=guard.key, max_retries=0) as client:
+                    found = await talk(client, fake)
+                await guard.gateway.state.leases.close()
+                used = sum(guard.gateway.state.store.used("key:").values())
+        return found, used
+
+    return asyncio.run(run())
+
+
+def test_chat(tmp_path):
+    async def talk(client, fake):
+        tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+        return await client.chat.completions.create(model="m", messages=SAID, tools=tools)
+
+    answer, used = with_client(tmp_path, talk)
+    assert answer.choices[0].message.content == "ja"
+    assert answer.choices[0].message.tool_calls[0].function.arguments == '{"x": 0.5}'
+    assert answer.usage.total_tokens == 4
+    assert (answer.system_fingerprint, answer.choices[0].logprobs) == (None, None)
+    assert fractions(answer.model_dump()) == []
+    assert used == 1
+
+
+def test_chat_with_capped_log_probabilities(tmp_path):
+    async def talk(client, fake):
+        return await client.chat.completions.create(model="m", messages=SAID, logprobs=True, top_logprobs=2)
+
+    cap = {"name": "cap-logprobs", "alternatives": 1, "decimals": 1, "floor": -1.0}
+    answer, _ = with_client(tmp_path, talk, parameters=("logprobs", "top_logprobs"), controls=(cap,))
+    (token,) = answer.choices[0].logprobs.content
+    assert (token.token, token.logprob) == ("ja", -0.2)
+    assert [(one.token, one.logprob) for one in token.top_logprobs] == [("ja", -0.2)]
+
+
+def test_completions_and_models(tmp_path):
+    async def talk(client, fake):
+        models = await client.models.list()
+        two = await client.completions.create(model="m", prompt=["a", "b"])
+        tokens = await client.completions.create(model="m", prompt=[1, 2, 3])
+        return models, two, tokens
+
+    (models, two, tokens), used = with_client(tmp_path, talk)
+    assert [model.id for model in models.data] == ["m"]
+    assert [choice.logprobs for choice in two.choices] == [None, None]
+    assert len(tokens.choices) == 1
+    assert used == 3
+
+
+def test_embeddings_in_both_encodings(tmp_path):
+    async def talk(client, fake):
+        plain = await client.embeddings.create(model="m", input=["a", "b"], encoding_format="float")
+        packed = await client.embeddings.create(model="m", input="a")  # the client asks for base64, and unpacks it
+        return plain, packed, [asked["encoding_format"] for asked in fake.asked]
+
+    (plain, packed, asked), used = with_client(
+        tmp_path, talk, controls=({"name": "value-rounding", "step": 0.1}, {"name": "no-logprobs"})
+    )
+    assert asked == ["float", "float"]
+    assert [one.embedding for one in plain.data] == [[0.1, -0.5, 0.0]] * 2
+    assert packed.data[0].embedding == pytest.approx([0.1, -0.5, 0.0])
+    assert used == 3
+
+
+def test_a_stream_is_hardened_event_by_event(tmp_path):
+    async def talk(client, fake):
+        options = {"include_usage": True}
+        stream = await client.chat.completions.create(model="m", messages=SAID, stream=True, stream_options=options)
+        return [event async for event in stream]
+
+    events, used = with_client(tmp_path, talk)
+    assert "".join(event.choices[0].delta.content for event in events[:-1]) == "een twee drie"
+    assert events[-1].usage.total_tokens == 4
+    assert fractions([event.model_dump() for event in events]) == []
+    assert all(event.system_fingerprint is None for event in events)
+    assert used == 1
+
+
+@pytest.mark.parametrize("how", ["broken", "error"])
+def test_a_stream_that_ends_badly_ends_with_an_error_that_the_client_raises(tmp_path, how):
+    async def talk(client, fake):
+        setattr(fake, how, True)
+        stream = await client.chat.completions.create(model="m", messages=SAID, stream=True)
+        with pytest.raises(openai.APIError) as raised:
+            async for _ in stream:
+                pass
+        return str(raised.value)
+
+    said, used = with_client(tmp_path, talk)
+    assert "words of the server" not in said
+    assert said.endswith(("try again.", "withheld."))
+    assert used == 1  # something has left
+
+
+@pytest.mark.parametrize("wanted", [{"logprobs": True}, {"logit_bias": {"7": 1}}, {"seed": 1}, {"n": 2}])
+def test_the_client_is_told_what_it_may_not_ask(tmp_path, wanted):
+    async def talk(client, fake):
+        with pytest.raises(openai.BadRequestError) as raised:
+            await client.chat.completions.create(model="m", messages=SAID, **wanted)
+        return raised.value.code, fake.asked
+
+    (code, asked), used = with_client(tmp_path, talk)
+    assert code == "parameter"
+    assert asked == []
+    assert used == 0

@@ -1,0 +1,173 @@
+"""Any JSON by pointers: where they point, what is dropped beside them, and one record as well as many."""
+
+import pytest
+
+from unseen.controls import harden_from
+from unseen.errors import PolicyError
+from unseen.guard.answering import Answering
+from unseen.guard.policy import Route
+from unseen.guard.protocols.pointer import Pointers, parts_of
+from unseen.guard.question import Question
+from unseen.guard.refusal import Refused
+
+
+def adapter(records="/inputs", **outputs):
+    return Pointers(Route(protocol="json", path="/p", records=records, outputs=outputs or {"/p": "probabilities"}))
+
+
+def hardened(content, outputs, *, records=1, strict=True, controls=({"name": "rounding", "decimals": 1},)):
+    answering = Answering([harden_from(one) for one in controls], [], strict=strict)
+    left = adapter(**outputs).harden(Question("/p", records, [], {}), content, answering)
+    return left, answering.dropped
+
+
+@pytest.mark.parametrize(
+    ("pointer", "content", "rows"),
+    [
+        ("/inputs", {"inputs": [[1], [2]]}, [[1], [2]]),
+        ("/inputs", {"inputs": {"a": 1}}, [{"a": 1}]),
+        ("/a~1b/c~0d/1", {"a/b": {"c~d": [0, [7, 8]]}}, [7, 8]),
+        ("/~01", {"~1": [3]}, [3]),
+        ("/", {"": [3]}, [3]),
+        ("#", [[1], [2]], [[1], [2]]),
+        ("#", {"a": 1, "b": 2}, [{"a": 1, "b": 2}]),
+        ("#/inputs", {"inputs": [1]}, [1]),
+    ],
+)
+def test_a_pointer_finds_the_records(pointer, content, rows):
+    question = adapter(pointer).read("/p", content, frozenset())
+    assert (question.rows, question.records) == (rows, len(rows))
+
+
+@pytest.mark.parametrize(
+    ("pointer", "content"),
+    [
+        ("/inputs", {}),
+        ("/inputs", {"inputs": None}),
+        ("/inputs", {"inputs": []}),
+        ("/inputs", []),
+        ("/a/01", {"a": [[1], [2]]}),
+        ("/a/-", {"a": [[1]]}),
+        ("/a/1", {"a": [[1]]}),
+        ("/a/\u00b2", {"a": [[1]] * 5}),
+        ("/a/b", {"a": "b"}),
+    ],
+)
+def test_a_pointer_to_nothing_refuses(pointer, content):
+    with pytest.raises(Refused) as refused:
+        adapter(pointer).read("/p", content, frozenset())
+    assert refused.value.status == 400
+
+
+@pytest.mark.parametrize("pointer", ["inputs", "#inputs", "$.inputs"])
+def test_what_is_no_pointer_is_refused(pointer):
+    with pytest.raises(PolicyError, match="begins with"):
+        parts_of(pointer)
+
+
+@pytest.mark.parametrize("route", [{"path": "p"}, {"records": ""}, {"outputs": {}}])
+def test_a_route_says_all_three(route):
+    said = {"path": "/p", "records": "/inputs", "outputs": {"/p": "labels"}} | route
+    with pytest.raises(PolicyError, match="needs path"):
+        Pointers(Route(protocol="json", **said))
+
+
+PROBABILITIES = {"/p": "probabilities"}
+
+
+@pytest.mark.parametrize(
+    ("found", "records", "left"),
+    [
+        ([[0.26, 0.74], [0.51, 0.49]], 2, [[0.3, 0.7], [0.5, 0.5]]),
+        ([[0.26, 0.74]], 1, [[0.3, 0.7]]),
+        ([0.26, 0.74], 1, [0.3, 0.7]),  # one record, unbatched
+        ([0.26, 0.74], 2, [0.3, 0.7]),  # two records, one probability each
+        (0.26, 1, 0.3),
+        ({"cat": 0.26, "dog": 0.74}, 1, {"cat": 0.3, "dog": 0.7}),
+        ([{"cat": 0.26, "dog": 0.74}], 1, [{"cat": 0.3, "dog": 0.7}]),
+        ([{"cat": 0.26, "dog": 0.74}, {"dog": 0.49, "cat": 0.51}], 2, [{"cat": 0.3, "dog": 0.7}, {"dog": 0.5, "cat": 0.5}]),
+        ([0, 1], 1, [0.0, 1.0]),
+    ],
+)
+def test_probabilities_are_hardened_whatever_form_they_have(found, records, left):
+    def near(value):
+        if isinstance(value, list) and isinstance(value[0], list | dict):
+            return [near(one) for one in value]
+        return pytest.approx(value)
+
+    assert hardened({"p": found}, PROBABILITIES, records=records)[0]["p"] == near(left)
+
+
+@pytest.mark.parametrize(
+    ("found", "records"),
+    [
+        (None, 1),
+        ([], 1),
+        ([], 2),
+        ("a", 1),
+        ([0.5], 2),
+        ([[0.5, 0.5]] * 3, 2),
+        ([[0.5, 0.5], [0.5, 0.5]], 1),
+        ([[[0.5, 0.5]]], 1),
+        ([{"a": 0.5}, 0.5], 2),
+        ([{"a": 0.5}, {"b": 0.5}], 2),
+        ({"a": {"b": 0.5}}, 1),
+        ({"a": 0.9, "b": 0.9}, 1),
+        ({}, 1),
+        (0.5, 2),
+        (7, 1),
+    ],
+)
+@pytest.mark.parametrize("control", ["rounding", "label-only"])
+def test_answers_that_are_none_are_withheld(found, records, control):
+    settings = {"decimals": 1} if control == "rounding" else {}
+    with pytest.raises(Refused) as refused:
+        hardened({"p": found}, PROBABILITIES, records=records, controls=({"name": control, **settings},))
+    assert refused.value.status == 502
+
+
+def test_numbers_that_no_pointer_names_are_dropped_and_counted():
+    content = {
+        "p": [[0.26, 0.74]],
+        "label": "cat",
+        "sure": True,
+        "note": "3 cats",
+        "score": 0.26,
+        "whole": 1,  # 1.0, from a server that writes it so
+        "text": "0.26",
+        "percent": " 26 %",
+        "deep": {"a": [0.26, "b", {"c": [26, None]}]},
+    }
+    left, dropped = hardened(content, PROBABILITIES)
+    assert left.pop("p") == [pytest.approx([0.3, 0.7])]
+    assert left == {"label": "cat", "sure": True, "note": "3 cats", "deep": {"a": ["b", {"c": [None]}]}}
+    assert dropped == 6
+    left, dropped = hardened(content, PROBABILITIES, strict=False)
+    assert (left["score"], left["text"], dropped) == (0.26, "0.26", 0)
+
+
+def test_several_outputs_and_some_that_are_missing():
+    outputs = {"/a/p": "probabilities", "/a/label": "labels", "/y/0": "values", "/gone": "values"}
+    controls = ({"name": "rounding", "decimals": 1}, {"name": "value-rounding", "step": 1.0})
+    content = {"a": {"p": [0.26, 0.74], "label": 7}, "y": [1.6, 2.6]}
+    left, dropped = hardened(content, outputs, controls=controls)
+    assert left == {"a": {"p": pytest.approx([0.3, 0.7]), "label": 7}, "y": [2.0]}
+    assert dropped == 1
+    for nothing in ({}, {"b": 0.5}, [], 7, None):
+        with pytest.raises(Refused) as refused:
+            hardened(nothing, outputs)
+        assert refused.value.status == 502
+
+
+def test_a_pointer_with_a_leading_zero_hardens_nothing_by_mistake():
+    left, _ = hardened({"p": [0.26, 0.74], "q": [0.9]}, {"/p": "probabilities", "/q/00": "values"}, strict=True)
+    assert left["q"] == []
+
+
+def test_an_answer_that_is_too_deep_is_withheld():
+    deep = 0.5
+    for _ in range(2000):
+        deep = [deep]
+    with pytest.raises(Refused) as refused:
+        hardened({"p": [0.26, 0.74], "deep": deep}, PROBABILITIES)
+    assert refused.value.status == 502

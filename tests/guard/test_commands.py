@@ -1,0 +1,153 @@
+"""The commands: what a person sees, and every wrong input in one sentence."""
+
+import json
+import subprocess
+import sys
+import tomllib
+
+import numpy as np
+import pytest
+from tests.guard.guards import FakeModel, asked, opened
+from tests.guard.test_gateway import ROW
+
+from unseen.guard.commands import main
+from unseen.guard.detectors import from_settings
+from unseen.guard.exports import FORMATS
+from unseen.guard.policy import read_policy
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(capsys, *arguments):
+    code = main(arguments)
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_from_nothing_to_a_guard_that_could_start(home, capsys):
+    assert run(capsys, "init")[0] == 0
+    assert run(capsys, "init")[0] == 2
+    code, out, _ = run(capsys, "check", "policy.toml")
+    assert (code, out) == (0, "0 refused, 0 notes.\n")
+    code, out, _ = run(capsys, "explain", "policy.toml")
+    assert "What this does NOT stop" in out
+    code, token, err = run(capsys, "keys", "add", "policy.toml", "--tenant", "acme")
+    assert token.startswith("unseen_")
+    assert "only copy" in err
+    assert token.strip() not in err
+    code, out, _ = run(capsys, "keys", "list", "policy.toml")
+    name = out.split()[0]
+    assert "acme" in out
+    assert token.strip() not in out
+    code, out, _ = run(capsys, "keys", "rotate", "policy.toml", name, "--out", "key.txt")
+    assert (home / "key.txt").read_text().startswith("unseen_")
+    assert (home / "key.txt").stat().st_mode & 0o077 == 0
+    assert run(capsys, "keys", "revoke", "policy.toml", name)[0] == 0
+    code, out, _ = run(capsys, "keys", "list", "policy.toml")
+    assert "revoked" in out
+    assert f"takes the place of {name}" in out
+
+
+def test_a_refused_policy_has_exit_code_1_and_the_reason(home, capsys):
+    (home / "p.toml").write_text(
+        "[upstream]\nurl = 'http://127.0.0.1:1'\n[[routes]]\nprotocol = 'mlflow'\n[tiers.a]\n"
+        "controls = [{ name = 'temperature', value = 2 }]\n"
+    )
+    code, out, _ = run(capsys, "check", "p.toml")
+    assert code == 1
+    assert out.count("refused: ") == 2
+    assert "monotone" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["check", "nowhere.toml"], "nowhere.toml cannot be read"),
+        (["keys", "add", "policy.toml", "--tenant", "a", "--tier", "gold"], "no tier 'gold'; it has ['default']"),
+        (["keys", "add", "policy.toml", "--tenant", "a", "--route", "x"], "no route 'x'"),
+        (["keys", "add", "policy.toml", "--tenant", ""], "a tenant is"),
+        (["keys", "revoke", "policy.toml", "nobody"], "no key 'nobody'"),
+        (["log", "verify", "policy.toml"], "no log in"),
+        (["log", "verify", "policy.toml", "--public-key", "x"], "64 hexadecimal"),
+        (["log", "shred", "policy.toml", "--tenant", "a"], "no fingerprint key"),
+        (["status", "policy.toml"], "has not run yet"),
+        (["release", "policy.toml", "x"], "nothing was noticed"),
+        (["calibrate", "nowhere.jsonl"], "cannot be read"),
+        (["calibrate", "policy.toml"], "line 1 is no past query"),
+        (["calibrate", "policy.toml", "--rate", "2"], "between 0 and 1"),
+        (["serve", "policy.toml"], "there is no key"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_exit_code_2(home, capsys, arguments, said):
+    run(capsys, "init")
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_the_log_is_verified_shown_exported_and_shredded(home, capsys):
+    import asyncio
+
+    run(capsys, "init")
+    _, token, _ = run(capsys, "keys", "add", "policy.toml", "--tenant", "acme")
+
+    async def ask():
+        async with opened(read_policy("policy.toml"), FakeModel()) as gateway:
+            for _ in range(3):
+                await asked(gateway, ROW, key=token.strip())
+
+    asyncio.run(ask())
+    name = token.split("_")[1]
+    code, out, _ = run(capsys, "log", "verify", "policy.toml")
+    assert code == 0
+    assert "as it was written; 5 records, 1 signatures by this guard's key, 0 records after the last" in out
+    _, out, _ = run(capsys, "log", "show", "policy.toml", "--key", name)
+    assert "3 requests, 3 answered, 3 records answered" in out
+    assert "x 3" in out
+    assert "holds nothing" in run(capsys, "log", "show", "policy.toml", "--key", "nobody")[1]
+    for name_ in FORMATS:
+        code, out, _ = run(capsys, "log", "export", "policy.toml", "--format", name_)
+        assert code == 0
+        assert out.count("\n") >= 3
+    _, out, _ = run(capsys, "status", "policy.toml")
+    assert "answered 3" in out
+    (log,) = (home / "guard-state" / "log").rglob("*.jsonl")
+    log.write_bytes(log.read_bytes().replace(b'"records":1', b'"records":0', 1))
+    code, out, _ = run(capsys, "log", "verify", "policy.toml")
+    assert code == 1
+    assert "BROKEN at record 2" in out
+    assert run(capsys, "log", "shred", "policy.toml", "--tenant", "acme")[0] == 0
+    assert run(capsys, "log", "shred", "policy.toml", "--tenant", "acme")[0] == 2
+
+
+def test_calibrate_prints_what_a_policy_takes(home, capsys):
+    rng = np.random.default_rng(0)
+    lines = [
+        {"client": f"c{client}", "when": day * 86400 + second * 60.0, "vector": rng.normal(size=6).tolist(), "profile": "usual"}
+        for client in range(10)
+        for day in range(3)
+        for second in range(30)
+    ]
+    (home / "past.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    code, out, err = run(capsys, "calibrate", "past.jsonl")
+    assert (code, err) == (0, "")
+    settings = tomllib.loads(out)
+    assert {"near-duplicates", "geometry", "volume"} <= set(settings)
+    from_settings(settings)
+    assert "0 of 15 client-days flagged" in out
+    assert "cannot be shown" in out
+
+
+def test_it_is_a_command_of_unseen(home):
+    program = "from unseen.cli.main import app; app()"
+    for arguments, said in ((["guard", "--help"], b"calibrate"), (["guard", "keys", "add", "--help"], b"--tenant")):
+        shown = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, check=False, timeout=60)
+        assert shown.returncode == 0
+        assert said in shown.stdout
+    shown = subprocess.run([sys.executable, "-c", program, "guard", "check", "x"], capture_output=True, check=False, timeout=60)
+    assert shown.returncode == 2

@@ -1,0 +1,229 @@
+"""What is noticed: afterwards, for a client and not for a query; steps come late, by chance, and show in no answer."""
+
+import asyncio
+import json
+import random
+
+import numpy as np
+import pytest
+from tests.guard.guards import FakeModel, asked
+from tests.guard.test_gateway import ROW, conversation, log
+
+from unseen.errors import FolderError
+from unseen.guard.client import Client
+from unseen.guard.detector import Query, Sighting
+from unseen.guard.log.entries import Done, Seen
+from unseen.guard.policy import Actions
+from unseen.guard.refusal import Refused
+from unseen.guard.watching import Watch, parts_of, read_standings, released
+
+
+class Alarm:
+    """Sees probing in every query of one client."""
+
+    name = "alarm"
+
+    def __init__(self, client="bad"):
+        self.client = client
+        self.forgotten = []
+
+    def observe(self, query):
+        if query.client != self.client:
+            return None
+        return Sighting(self.name, query.client, query.when, 2.0, {"queries": 3})
+
+    def forget(self, client):
+        self.forgotten.append(client)
+
+
+class Written:
+    def __init__(self):
+        self.entries = []
+
+    def append(self, noun, **fields):
+        self.entries.append((noun.__name__, fields))
+
+
+LADDER = ("log", "alert", "tighten", "reauthenticate", "suspend")
+DAY = 86_400.0
+
+
+def watch(folder, detector=None, *, ladder=LADDER, delay=(600.0, 7200.0), seed=0, shadow=False):
+    actions = Actions(ladder=ladder, delay_s=delay)
+    return Watch([detector or Alarm()], actions, Written(), folder, shadow=shadow, chance=random.Random(seed))
+
+
+def refusal(watched, client, now, made=0.0):
+    try:
+        watched.standing(Client(client, "t", "b"), now, made)
+    except Refused as refused:
+        return refused.status
+    return None
+
+
+def test_each_sighting_takes_one_step_and_each_step_comes_late(tmp_path):
+    watched = watch(tmp_path)
+    for day in range(5):
+        watched.look(Query("bad", day * DAY))
+        assert refusal(watched, "bad", day * DAY + 599) in ({None} if day < 4 else {401, None})
+    standing = watched.all()["bad"]
+    assert list(standing.steps) == list(LADDER)
+    for day, step in enumerate(LADDER):
+        assert 600 <= standing.steps[step] - day * DAY <= 7200
+    assert not watched.tightened("bad", standing.steps["tighten"] - 1)
+    assert watched.tightened("bad", standing.steps["tighten"])
+    assert refusal(watched, "bad", standing.steps["reauthenticate"] - 1) is None
+    assert refusal(watched, "bad", standing.steps["reauthenticate"] + 1) == 401
+    assert refusal(watched, "bad", standing.steps["reauthenticate"] + 1, made=standing.steps["reauthenticate"]) is None
+    assert refusal(watched, "bad", standing.steps["suspend"] + 1, made=5 * DAY) == 403
+    assert refusal(watched, "good", 99 * DAY) is None
+
+
+def test_the_delay_is_chance_and_not_the_same_for_two_clients(tmp_path):
+    delays = set()
+    for seed in range(20):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        watched = watch(folder, seed=seed)
+        watched.look(Query("bad", 0.0))
+        delays.add(watched.all()["bad"].steps["log"])
+    assert len(delays) == 20
+    assert max(delays) - min(delays) > 3000
+
+
+def test_many_sightings_within_an_hour_are_one(tmp_path):
+    watched = watch(tmp_path)
+    for second in range(200):
+        watched.look(Query("bad", float(second)))
+    assert watched.all()["bad"].sightings == 1
+    assert [name for name, _ in watched._writer.entries] == ["Seen"]
+
+
+def test_shadow_takes_no_step(tmp_path):
+    watched = watch(tmp_path, shadow=True, delay=(0.0, 0.0))
+    for day in range(6):
+        watched.look(Query("bad", day * DAY))
+    assert refusal(watched, "bad", 99 * DAY) is None
+    assert not watched.tightened("bad", 99 * DAY)
+    assert [fields["what"] for name, fields in watched._writer.entries if name == "Done"] == [
+        *("would-alert", "would-tighten", "would-reauthenticate", "would-suspend")
+    ]
+
+
+def test_standings_outlive_a_restart_and_are_shared_and_can_be_forgotten(tmp_path):
+    first = watch(tmp_path, ladder=("suspend",))
+    second = watch(tmp_path, Alarm("nobody"))
+    first.look(Query("bad", 0.0))
+    assert refusal(second, "bad", DAY) == 403
+    assert refusal(watch(tmp_path), "bad", DAY) == 403
+    assert first.release("bad")
+    assert not first.release("bad")
+    assert refusal(second, "bad", DAY + 2) is None
+    first.look(Query("bad", 2 * DAY))
+    assert released(tmp_path, "bad")
+    assert not released(tmp_path, "bad")
+    assert read_standings(tmp_path) == {}
+
+
+def test_a_detector_that_fails_is_written_down_and_the_others_look_on(tmp_path):
+    class Broken(Alarm):
+        name = "broken"
+
+        def observe(self, query):
+            raise ValueError("record 1, 2, 3")
+
+    watched = watch(tmp_path, Broken())
+    watched._detectors = [Broken(), Alarm()]
+    watched.look(Query("bad", 0.0))
+    assert watched.sightings == 1
+    assert "1, 2, 3" not in str(watched._writer.entries)
+
+
+def test_a_probing_client_is_found_behind_the_guard_and_its_answers_stay_as_they_were(tmp_path):
+    """Noisy copies of one record, mixed with others: seen, written down, and no answer tells."""
+    detectors = {"near-duplicates": {"tau": 1.0}, "geometry": {}}
+    rng = np.random.default_rng(0)
+    tiers = {"t": {"budget": {"lifetime": 10_000}, "rate": "100000 per second, burst 10000"}}
+
+    async def talk(gateway, key):
+        centre, answers = rng.normal(size=16) * 5, set()
+        for _ in range(200):
+            for point in (centre + rng.normal(size=16) * 0.05, rng.normal(size=16) * 5):
+                body = json.dumps({"instances": [point.tolist()]}).encode()
+                status, headers, answer = await asked(gateway, body, key=key)
+                answers.add((status, tuple(sorted(headers)), answer))
+        while gateway.watch._queue:
+            gateway.watch.look(gateway.watch._queue.popleft())
+        return answers, gateway.watch.all()
+
+    answers, standings = conversation(tmp_path, talk, detectors=detectors, tiers=tiers)
+    assert len(answers) == 1
+    assert len(standings) == 1
+    seen = log(tmp_path, Seen)
+    assert {entry.detector for entry in seen} <= {"near-duplicates", "geometry"}
+    assert len(seen) == 1
+
+
+def test_a_tightened_client_gets_labels_and_nothing_says_so(tmp_path):
+    async def talk(gateway, key):
+        first = await asked(gateway, ROW, key=key)
+        client = gateway.state.keys.all()[0].id
+        gateway.watch._detectors = [Alarm(client)]
+        gateway.watch._actions = Actions(ladder=("tighten",), delay_s=(0.0, 0.0))
+        gateway.watch.look(Query(client, 0.0))
+        return first, await asked(gateway, ROW, key=key)
+
+    first, tightened = conversation(tmp_path, talk)
+    assert set(first[1]) == set(tightened[1])
+    assert len(first[2]) == len(tightened[2])
+    assert json.loads(tightened[2]) == {"predictions": [[1.0, 0.0, 0.0]]}
+    assert [entry.what for entry in log(tmp_path, Done)] == ["tighten"]
+
+
+def test_the_queue_has_an_end_and_counts_what_it_drops(tmp_path, monkeypatch):
+    monkeypatch.setattr("unseen.guard.watching.WAITING", 5)
+
+    async def talk(gateway, key):
+        gateway.watch._detectors = [Alarm()]
+        from collections import deque
+
+        gateway.watch._queue = deque(maxlen=5)
+        for _ in range(8):
+            await asked(gateway, ROW, key=key)
+        return gateway.watch.dropped, len(gateway.watch._queue)
+
+    assert conversation(tmp_path, talk) == (3, 5)
+
+
+def test_the_detectors_look_between_the_requests(tmp_path):
+    async def talk(gateway, key):
+        gateway.watch._detectors = [Alarm(gateway.state.keys.all()[0].id)]
+        task = asyncio.create_task(gateway.watch.run())
+        await asked(gateway, ROW, key=key)
+        for _ in range(200):
+            if gateway.watch.sightings:
+                break
+            await asyncio.sleep(0.01)
+        task.cancel()
+        return gateway.watch.sightings
+
+    assert conversation(tmp_path, talk, FakeModel()) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"a": 5}', b"[]"])
+def test_a_damaged_file_of_standings_stops_a_start_and_not_a_running_guard(tmp_path, content):
+    running = watch(tmp_path, ladder=("suspend",))
+    running.look(Query("bad", 0.0))
+    (tmp_path / "actions.json").write_bytes(content)
+    assert refusal(running, "bad", DAY) == 403
+    with pytest.raises(FolderError, match="does not hold standings"):
+        watch(tmp_path)
+
+
+def test_a_big_batch_is_looked_at_in_parts():
+    query = Query("a", 0.0, np.ones((150, 2), np.float32), tuple(range(150)), tuple(b"%d" % n for n in range(150)))
+    parts = list(parts_of(query))
+    assert [part.records for part in parts] == [64, 64, 22]
+    assert parts[2].labels[0] == 128
+    assert parts[1].fingerprints[0] == b"64"
+    assert list(parts_of(Query("a", 0.0))) == [Query("a", 0.0)]

@@ -1,0 +1,132 @@
+"""A policy around a model of this process, and around an ASGI application."""
+
+import asyncio
+import json
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
+from tests.guard.guards import FakeModel, policy
+from tests.guard.test_gateway import log, used
+
+import unseen.guard
+from unseen.errors import DataError, PolicyError
+from unseen.guard import Middleware, Refused, wrap
+
+X, Y = make_classification(300, 6, n_informative=4, n_classes=3, random_state=0)
+MODEL = LogisticRegression(max_iter=200).fit(X, Y)
+TIERS = {"t": {"budget": {"lifetime": 20}, "controls": [{"name": "label-only"}]}}
+
+
+def test_a_wrapped_model_gives_hardened_answers_counts_records_and_writes_them_down(tmp_path):
+    guarded = wrap(MODEL, policy(tmp_path, tiers=TIERS))
+    answers = guarded.predict_proba(X[:7])
+    assert np.array_equal(answers.argmax(axis=1), MODEL.predict_proba(X[:7]).argmax(axis=1))
+    assert set(np.unique(answers)) == {0.0, 1.0}
+    assert np.array_equal(guarded.predict(X[:7]), MODEL.predict(X[:7]))
+    with pytest.raises(Refused, match="beyond this key's budget"):
+        guarded.predict_proba(X[:7])
+    assert guarded.predict(X[:6]).shape == (6,)
+    guarded.close()
+    assert used(tmp_path, "key:") == {"key:in-process:lifetime": 20}
+    assert [(entry.status, entry.records) for entry in log(tmp_path)] == [(200, 7), (200, 7), (429, 7), (200, 6)]
+    assert "7.0" not in repr(guarded)
+
+
+def test_a_keyed_control_answers_one_record_alike_alone_and_in_a_batch(tmp_path):
+    tiers = {"t": {"budget": {"lifetime": 1000}, "controls": [{"name": "keyed-noise", "scale": 0.1}]}}
+    guarded = wrap(MODEL, policy(tmp_path, tiers=tiers))
+    batch = guarded.predict_proba(X[:5])
+    assert np.array_equal(batch, np.vstack([guarded.predict_proba(X[place : place + 1]) for place in range(5)]))
+    guarded.close()
+    again = wrap(MODEL, policy(tmp_path, tiers=tiers))
+    assert np.array_equal(batch, again.predict_proba(X[:5]))
+    again.close()
+
+
+def test_a_model_that_fails_is_charged_and_written_down(tmp_path):
+    class Broken:
+        def predict_proba(self, X):
+            raise ValueError("record 5")
+
+    guarded = wrap(Broken(), policy(tmp_path, tiers=TIERS))
+    with pytest.raises(ValueError, match="record 5"):
+        guarded.predict_proba(X[:2])
+    guarded.close()
+    assert [(entry.status, entry.reason) for entry in log(tmp_path)] == [(500, "fault")]
+
+
+def test_what_is_no_table_and_what_is_no_policy_are_refused(tmp_path):
+    guarded = wrap(MODEL, policy(tmp_path, tiers=TIERS))
+    for wrong in (X[0], np.array([["a", "b"]])):
+        with pytest.raises(DataError):
+            guarded.predict_proba(wrong)
+    guarded.close()
+    with pytest.raises(PolicyError, match="no tier"):
+        wrap(MODEL, policy(tmp_path, tiers=TIERS), tier="x")
+    with pytest.raises(PolicyError, match="no budget"):
+        wrap(MODEL, policy(tmp_path, tiers={"t": {}}))
+
+
+def test_an_application_behind_the_middleware_is_asked_within_the_policy(tmp_path):
+    async def run():
+        read = policy(tmp_path, tiers=TIERS | {})
+        guarded = Middleware(application, read)
+        found = [await call(guarded, tmp_path, None)]
+        _, key = guarded._gateway.state.keys.add(tenant="acme", tier="t")
+        found += [await call(guarded, tmp_path, key) for _ in range(3)]
+        await lifespan(guarded)
+        return found
+
+    found = asyncio.run(run())
+    assert [status for status, _ in found] == [401, 200, 200, 429]
+    assert json.loads(found[1][1]) == {"predictions": [[1.0, 0.0, 0.0]] * 8}
+    assert used(tmp_path, "key:").popitem()[1] == 16
+
+
+async def application(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    body = (await receive())["body"]
+    answer = await FakeModel().ask(scope["path"], body)
+    headers = [(b"content-type", b"application/json"), (b"x-model-version", b"7")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body[:10], "more_body": True})
+    await send({"type": "http.response.body", "body": answer.body[10:]})
+
+
+async def call(app, folder, key):
+    del folder
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b'{"instances": [[1], [2], [3], [4], [5], [6], [7], [8]]}', "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json")] + ([(b"x-api-key", key.encode())] if key else [])
+    scope = {"type": "http", "method": "POST", "path": "/invocations", "query_string": b"", "headers": headers}
+    await app(scope, receive, send)
+    assert not any(name == b"x-model-version" for name, _ in sent[0]["headers"])
+    return sent[0]["status"], sent[1]["body"]
+
+
+async def lifespan(app):
+    async def receive():
+        return {"type": "lifespan.shutdown"}
+
+    async def send(_):
+        pass
+
+    await app({"type": "lifespan"}, receive, send)
+
+
+def test_the_public_names_are_there():
+    for name in unseen.guard.__all__:
+        assert getattr(unseen.guard, name) is not None
+    with pytest.raises(AttributeError):
+        _ = unseen.guard.nothing
