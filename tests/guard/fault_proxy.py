@@ -1,4 +1,4 @@
-"""A server on a socket that answers every request by a script of our own: whatever a broken network or server may do."""
+"""A server on a socket that answers every request by a script of ours: whatever a broken network or server may do."""
 
 import asyncio
 import contextlib

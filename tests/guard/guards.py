@@ -113,7 +113,7 @@ async def running(read, upstream=None, **server):
         sock.bind(("127.0.0.1", 0))
         server = QuietServer(uvicorn.Config(App(lambda: gateway), **settings(read), **server))
         task = asyncio.create_task(server.serve(sockets=[sock]))
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.005)
         try:
             yield Running(f"http://127.0.0.1:{sock.getsockname()[1]}", gateway, key, gateway.upstream)

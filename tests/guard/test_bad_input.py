@@ -7,8 +7,11 @@ import json
 import zlib
 
 import pytest
-
+import uvicorn
 from tests.guard.guards import FakeModel, policy, running
+from uvicorn.server import ServerState
+
+from unseen.guard.connection import GuardedHttp
 from unseen.guard.log.entries import Asked, Done
 from unseen.guard.log.reading import entries
 
@@ -55,6 +58,7 @@ BAD = {
     "CR in a value": request(GOOD, b"x-a: b\rc"),
     "name in Unicode": request(GOOD, "x-\xe9: b".encode()),
     # what is HTTP, and not for us
+    "no host": request().replace(b"host: guard\r\n", b""),
     "two keys": request(GOOD, b"authorization: Bearer x"),
     "two hosts": request(GOOD, b"host: other"),
     "two types": request(GOOD, b"content-type: application/json", b"content-type: application/json"),
@@ -284,6 +288,62 @@ def test_a_trickle_does_not_hold_a_connection(tmp_path):
     assert sent < size
     assert asked == []
     assert [entry.what for entry in log] == ["late"]
+
+
+def test_a_second_request_has_to_come_in_time_as_well(tmp_path):
+    async def talk(port, key):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request().replace(b"KEY", key))
+        first = await reader.readuntil(b"}")
+        await asyncio.sleep(0.4)  # between two requests a client may wait for longer
+        writer.write(b"POST /invocations HTTP/1.1\r\n")
+        rest = await asyncio.wait_for(reader.read(), 2)
+        writer.close()
+        return first, rest
+
+    (first, rest), asked, log = conversation(tmp_path, talk)
+    assert (int(first[9:12]), rest.strip()[:12], len(asked)) == (200, b"HTTP/1.1 408", 1)
+    assert [getattr(entry, "what", "asked") for entry in log] == ["asked", "late"]
+
+
+class Recorded(asyncio.Transport):
+    """A connection that keeps what is written to it."""
+
+    def __init__(self):
+        super().__init__()
+        self.said = b""
+        self.closed = False
+
+    def write(self, data):
+        self.said += data
+
+    def close(self):
+        self.closed = True
+
+    def is_closing(self):
+        return self.closed
+
+
+@pytest.mark.parametrize("large", [b"x-a: " + b"a" * 40_000, b"x-%d: a" % 1])
+def test_a_head_that_comes_at_once_may_not_be_longer_than_one_that_does_not(large):
+    called = []
+
+    async def app(scope, receive, send):
+        called.append(scope)
+
+    async def run():
+        config = uvicorn.Config(app, log_config=None, lifespan="off")
+        config.load()
+        protocol, transport = GuardedHttp(config, ServerState(), {}), Recorded()
+        protocol.connection_made(transport)
+        protocol.data_received(request(b" " * 50_000, large))
+        protocol.connection_lost(None)
+        await asyncio.sleep(0)
+        return transport
+
+    refused = len(large) > 1000
+    assert asyncio.run(run()).said[:12] == (b"HTTP/1.1 400" if refused else b"")
+    assert len(called) == (not refused)
 
 
 def test_a_header_without_an_end_is_cut_off(tmp_path):

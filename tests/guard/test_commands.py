@@ -128,7 +128,7 @@ def test_the_log_is_verified_shown_exported_and_shredded(home, capsys):
 def test_calibrate_prints_what_a_policy_takes(home, capsys):
     rng = np.random.default_rng(0)
     lines = [
-        {"client": f"c{client}", "when": day * 86400 + second * 60.0, "vector": rng.normal(size=6).tolist(), "profile": "usual"}
+        {"client": f"c{client}", "when": day * 86400 + second * 60.0, "vector": rng.normal(size=6).tolist()}
         for client in range(10)
         for day in range(3)
         for second in range(30)
@@ -146,8 +146,12 @@ def test_calibrate_prints_what_a_policy_takes(home, capsys):
 def test_it_is_a_command_of_unseen(home):
     program = "from unseen.cli.main import app; app()"
     for arguments, said in ((["guard", "--help"], b"calibrate"), (["guard", "keys", "add", "--help"], b"--tenant")):
-        shown = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, check=False, timeout=60)
+        shown = called(program, *arguments)
         assert shown.returncode == 0
         assert said in shown.stdout
-    shown = subprocess.run([sys.executable, "-c", program, "guard", "check", "x"], capture_output=True, check=False, timeout=60)
-    assert shown.returncode == 2
+    assert called(program, "guard", "check", "x").returncode == 2
+
+
+def called(program, *arguments):
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, capture_output=True, check=False, timeout=60)

@@ -43,6 +43,7 @@ FAULTS = {
     "too long, in chunks": (says(CHUNKED + b"%x\r\n" % len(LONG) + LONG + b"\r\n0\r\n\r\n"), 502),
     "compressed": (says(whole(b"\x1f\x8b\x08\x00" + WORDS, extra=b"content-encoding: gzip\r\n")), 502),
     "not JSON": (says(whole(b"<html>" + WORDS)), 502),
+    "not UTF-8": (says(whole(b'{"predictions": ["\xff"]}')), 502),
     "empty": (says(whole(b"")), 502),
     "other JSON": (says(whole(b'{"detail": "' + WORDS + b'"}')), 502),
     "deep JSON": (says(whole(b"[" * 500 + b"]" * 500)), 502),
@@ -60,7 +61,10 @@ FAULTS = {
     "204": (says(b"HTTP/1.1 204 No Content\r\n\r\n"), 502),
     "301": (says(whole(WORDS, b"301 Moved", b"location: http://127.0.0.1:9/\r\n")), 502),
     "307": (says(whole(WORDS, b"307 Temporary Redirect", b"location: /other\r\n")), 502),
-    "101": (says(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", then="stay"), (502, 504)),
+    "101": (
+        says(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", then="stay"),
+        (502, 504),
+    ),
 }
 
 
@@ -216,7 +220,7 @@ def test_a_client_that_leaves_lets_the_server_go(tmp_path, client, talks):
                     assert await answer.content.readuntil(b"\n\n")
                     answer.close()
                 began = time.monotonic()
-                while not proxy.left and time.monotonic() - began < 3:
+                while not proxy.left and time.monotonic() - began < 3:  # noqa: ASYNC110 - how long is what is asked
                     await asyncio.sleep(0.01)
                 return proxy.left, time.monotonic() - began
 

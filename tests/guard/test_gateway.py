@@ -213,7 +213,7 @@ def test_a_client_that_goes_is_not_charged(tmp_path):
 
     async def talk(gateway, key):
         task = asyncio.create_task(asked(gateway, ROW, key=key))
-        while not model.asked:
+        while not model.asked:  # noqa: ASYNC110 - a list has no event
             await asyncio.sleep(0.001)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -380,6 +380,20 @@ def test_a_stream_is_charged_once_and_counted(tmp_path):
     assert b"1.5" not in body
     assert body.endswith(b"data: [DONE]\n\n")
     assert [entry.count for entry in log(tmp_path, Done) if entry.what == "stream-end"] == [2]
+    assert used(tmp_path, "key:").popitem()[1] == 1
+
+
+def test_controls_of_text_hold_for_the_request_too(tmp_path):
+    controls = [{"name": "allowed-parameters", "allow": ["model", "prompt"]}]
+    tiers = {"t": {"budget": {"lifetime": 5}, "controls": controls}}
+    model = FakeText()
+
+    async def talk(gateway, key):
+        bodies = (b'{"model": "m", "prompt": "a"}', b'{"model": "m", "prompt": "a", "temperature": 0.5}')
+        return [(await asked(gateway, body, key=key, path="/v1/completions")) for body in bodies]
+
+    found = conversation(tmp_path, talk, model, routes=[{"protocol": "openai"}], tiers=tiers)
+    assert [status for status, _, _ in found] == [200, 400]
     assert used(tmp_path, "key:").popitem()[1] == 1
 
 

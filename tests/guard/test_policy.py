@@ -79,6 +79,15 @@ TIER = {"budget": {"per_day": 5}}
             "tiers.a.controls",
             "nothing",
         ),
+        ({"tiers": {"a": TIER | {"controls": [{"name": "no-logprobs"}]}}}, "tiers.a.controls", "no route has protocol"),
+        (
+            {
+                "routes": [{"protocol": "openai"}],
+                "tiers": {"a": TIER | {"controls": [{"name": "allowed-parameters", "allow": ["*"]}]}},
+            },
+            "tiers.a.controls",
+            "allows everything",
+        ),
         ({"tiers": {"a": TIER | {"parameters": ["echo", "logprobs"]}}}, "tiers.a.parameters", "scores any text"),
         (
             {

@@ -75,10 +75,17 @@ class Process:
         self.settings |= changes
         self.path.write_text(
             f"""
-            guard = {{ listen = "127.0.0.1:{self.port}", state = "{self.folder}/state", workers = {self.settings["workers"]} }}
-            upstream = {{ url = "{self.upstream}" }}
-            routes = [{{ protocol = "mlflow" }}]
-            store = {{ lease = {self.settings["lease"]}, durability = "process" }}
+            [guard]
+            listen = "127.0.0.1:{self.port}"
+            state = "{self.folder}/state"
+            workers = {self.settings["workers"]}
+            [upstream]
+            url = "{self.upstream}"
+            [[routes]]
+            protocol = "mlflow"
+            [store]
+            lease = {self.settings["lease"]}
+            durability = "process"
             [tiers.t]
             rate = "100000 per second, burst 10000"
             budget = {{ lifetime = {self.settings["lifetime"]} }}
@@ -227,7 +234,7 @@ def test_a_killed_guard_loses_no_charge_and_no_record(tmp_path, model):
 
 def test_workers_share_a_budget_and_a_dead_one_is_replaced(tmp_path, model):
     with serving(tmp_path, model, workers=3, lifetime=120, lease=4) as guard:
-        children = [int(pid) for pid in Path(f"/proc/{guard.process.pid}/task/{guard.process.pid}/children").read_text().split()]
+        children = children_of(guard.process.pid)
         assert len(children) == 3
         results = []
         threads = [threading.Thread(target=lambda: results.extend(guard.ask()[0] for _ in range(15))) for _ in range(4)]
@@ -252,6 +259,10 @@ def test_workers_share_a_budget_and_a_dead_one_is_replaced(tmp_path, model):
         assert {verdict.bad for verdict in guard.verdicts()} == {""}
 
 
+def children_of(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 @pytest.mark.parametrize(
     ("secret", "said"),
     [(None, "UNSEEN_GUARD_SECRET, which is not set"), ("short", "too weak"), ("a" * 64, "too weak")],
@@ -260,23 +271,21 @@ def test_it_refuses_to_start_open_or_with_a_weak_secret(tmp_path, model, secret,
     guard = Process(tmp_path, model)
     environment = {name: value for name, value in os.environ.items() if name != "UNSEEN_GUARD_SECRET"}
     environment |= {"UNSEEN_GUARD_SECRET": secret} if secret else {}
-    found = subprocess.run(
-        [sys.executable, "-c", COMMAND, "serve", str(guard.path)], env=environment, capture_output=True, timeout=30, check=False
-    )
+    command = [sys.executable, "-c", COMMAND, "serve", str(guard.path)]
+    found = subprocess.run(command, env=environment, capture_output=True, timeout=30, check=False)
     assert found.returncode == 2
     assert said in found.stderr.decode()
     (tmp_path / "state" / "keys.json").unlink()
     environment["UNSEEN_GUARD_SECRET"] = SECRET
-    found = subprocess.run(
-        [sys.executable, "-c", COMMAND, "serve", str(guard.path)], env=environment, capture_output=True, timeout=30, check=False
-    )
+    command = [sys.executable, "-c", COMMAND, "serve", str(guard.path)]
+    found = subprocess.run(command, env=environment, capture_output=True, timeout=30, check=False)
     assert found.returncode == 2
     assert "there is no key" in found.stderr.decode()
 
 
 def test_workers_end_when_whoever_watches_over_them_is_killed(tmp_path, model):
     with serving(tmp_path, model, workers=2) as guard:
-        children = Path(f"/proc/{guard.process.pid}/task/{guard.process.pid}/children").read_text().split()
+        children = children_of(guard.process.pid)
         guard.end(signal.SIGKILL)
         deadline = time.time() + 20
         while any(Path(f"/proc/{child}").exists() for child in children) and time.time() < deadline:

@@ -1,15 +1,17 @@
 """Server-sent events: read whatever the cuts between the parts, hardened one by one, and ended honestly."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unseen.guard import stream
 from unseen.guard.refusal import Refused, bad
 from unseen.guard.stream import Events, hardened_events
 
+QUICKLY = settings(deadline=None, derandomize=True)
 STREAM = (
     b": a comment\r\n\r\n"
     b'event: x\r\nid: 7\r\nretry: 10\r\ndata: {"a": 1}\r\n\r\n'
@@ -23,7 +25,7 @@ FOUND = [b'{"a": 1}', b'{"b":\n"\xc3\xa9"}', b"[DONE]", b'{"after": 1}']
 
 def cut(whole, places):
     ends = [0, *sorted(places), len(whole)]
-    return [whole[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    return [whole[start:end] for start, end in pairwise(ends)]
 
 
 def read(parts):
@@ -38,11 +40,13 @@ def test_an_event_is_the_same_wherever_it_is_cut():
         assert read(cut(STREAM, [place])) == FOUND
 
 
+@QUICKLY
 @given(st.lists(st.integers(0, len(STREAM))))
 def test_and_however_often(places):
     assert read(cut(STREAM, places)) == FOUND
 
 
+@QUICKLY
 @given(st.lists(st.binary(max_size=40)))
 def test_no_bytes_break_the_reader_and_cuts_never_matter(parts):
     assert read(parts) == read([b"".join(parts)])
@@ -57,7 +61,8 @@ def test_what_is_kept_of_a_stream_is_bounded(monkeypatch, block):
             assert list(events.feed(block)) == []
             held = max(held, sum(map(len, [*events._rest, *events._data])))
     except Refused as refused:
-        assert refused.status == 502
+        if refused.status != 502:
+            raise
     assert held < 1200
 
 
@@ -104,6 +109,7 @@ def failing(error):
         ([b'data: {"a": 1}\n\n'], lambda event: event, b"broke off"),
         ([b'data: {"a": 1}\n\ndata: {"b"'], lambda event: event, b"broke off"),
         ([b'data: {"a": 1}\n\ndata: <secret>\n\n'], lambda event: event, b"broke off"),
+        ([b'data: {"a": 1}\n\ndata: "\xff"\n\n'], lambda event: event, b"broke off"),
         ([b'data: {"a": 1}\n\ndata: {"stop": 1}\n\n'], failing(Refused(504, "upstream", "Too late.")), b"Too late."),
         ([b'data: {"a": 1}\n\ndata: {"stop": 1}\n\n'], failing(bad("x", "A secret.")), b"broke off"),
         ([b'data: {"a": 1}\n\ndata: {"stop": 1}\n\n'], failing(KeyError("secret")), b"The guard failed"),

@@ -44,7 +44,8 @@ def test_a_good_token_is_a_client(tmp_path):
 
 
 def part(content):
-    return base64.urlsafe_b64encode(content if isinstance(content, bytes) else json.dumps(content).encode()).rstrip(b"=")
+    said = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return base64.urlsafe_b64encode(said).rstrip(b"=")
 
 
 def unsigned(algorithm="none", key=None):

@@ -5,19 +5,22 @@ import math
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unseen.guard.refusal import Refused
 from unseen.guard.wire import encode, number_of_rows, read_json
 
+QUICKLY = settings(deadline=None, derandomize=True)
 SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
 ANY = st.recursive(
     SCALARS | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=12,
 )
-PIECES = st.sampled_from([*'{}[],:"\\', '"a"', '"b"', "\\u0061", "1", "1e9", "-", "NaN", " ", "\n", "\x00", "é", "true"])
+PIECES = st.sampled_from(
+    [*'{}[],:"\\', '"a"', '"b"', "\\u0061", "1", "1e9", "-", "NaN", " ", "\n", "\x00", "é", "true"]
+)
 
 
 def depth(value):
@@ -30,12 +33,14 @@ def once(pairs):
     return dict(pairs)
 
 
+@QUICKLY
 @given(ANY)
 def test_what_is_well_formed_is_read_as_it_is(value):
     assert read_json(json.dumps(value).encode(), 64) == value
     assert read_json(json.dumps(value, ensure_ascii=False, indent=1).encode("utf-8", "surrogatepass"), 64) == value
 
 
+@QUICKLY
 @given(ANY, st.integers(0, 4))
 def test_depth_is_counted_exactly(value, most):
     body = json.dumps(value).encode()
@@ -46,13 +51,15 @@ def test_depth_is_counted_exactly(value, most):
             read_json(body, most)
 
 
+@QUICKLY
 @given(st.lists(PIECES, max_size=14).map("".join) | st.binary(max_size=20))
 def test_anything_else_is_refused_or_read_as_others_read_it(text):
     body = text if isinstance(text, bytes) else text.encode()
     try:
         found = read_json(body, 8)
     except Refused as refused:
-        assert refused.status == 400
+        if refused.status != 400:
+            raise
         return
     assert json.loads(body.decode(), object_pairs_hook=once) == found
     assert json.loads(encode(found)) == found
@@ -61,6 +68,7 @@ def test_anything_else_is_refused_or_read_as_others_read_it(text):
 
 
 @pytest.mark.parametrize("escaped", [False, True])
+@QUICKLY
 @given(names=st.lists(st.sampled_from("abc"), min_size=1, max_size=4), below=st.booleans())
 def test_a_name_that_comes_twice_is_always_found(escaped, names, below):
     said = [f'"\\u{ord(name):04x}"' if escaped and at % 2 else f'"{name}"' for at, name in enumerate(names)]
@@ -94,7 +102,8 @@ def test_a_megabyte_of_anything_is_read_or_refused_in_time(body):
     try:
         read_json(body, 32)
     except Refused as refused:
-        assert refused.status == 400
+        if refused.status != 400:
+            raise
     assert time.process_time() - began < 1.0  # a quarter at most here; with a slow search for strings, hours
 
 

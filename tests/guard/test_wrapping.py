@@ -103,7 +103,8 @@ async def call(app, folder, key):
     sent = []
 
     async def receive():
-        return {"type": "http.request", "body": b'{"instances": [[1], [2], [3], [4], [5], [6], [7], [8]]}', "more_body": False}
+        body = b'{"instances": [[1], [2], [3], [4], [5], [6], [7], [8]]}'
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message):
         sent.append(message)

@@ -64,7 +64,8 @@ def check(raw: bytes) -> None:
         question = adapter.read(path, value(data, 5), frozenset({"n", "best_of"}))
         forms = coarse_forms(question.rows, route)
     except Refused as refused:
-        assert refused.status == 400
+        if refused.status != 400:
+            raise
         return
     vectors(question.rows, route)
     encode(question.body)
@@ -73,7 +74,8 @@ def check(raw: bytes) -> None:
     try:
         left = adapter.harden(question, value(data, 6), Answering(controls, forms, strict=True))
     except Refused as refused:
-        assert refused.status == 502
+        if refused.status != 502:
+            raise
         return
     said = encode(left)
     if controls:

@@ -72,19 +72,26 @@ def _headers(scope: Message, gateway: Gateway) -> dict[bytes, bytes]:
         if name in headers and name in ONCE:
             raise bad("headers", "A header that may come once came twice.")
         headers[name] = value
+    _refuse_others(headers, scope)
+    return headers
+
+
+def _refuse_others(headers: dict[bytes, bytes], scope: Message) -> None:
+    """Refuse what is HTTP, and is not what is understood here."""
     if b"transfer-encoding" in headers and b"content-length" in headers:
         raise bad("headers", "A request has a length or a transfer encoding, not both.")
     if headers.get(b"content-encoding", b"identity") != b"identity":
         raise Refused(415, "content_encoding", "The body must not be compressed.")
     if b"inference-header-content-length" in headers:
         raise Refused(415, "content_type", "Tensors in binary form are not understood: send them as JSON.")
+    if b"host" not in headers and scope.get("http_version") == "1.1":
+        raise bad("headers", "A request of HTTP/1.1 names its host.")
     if b"upgrade" in headers:
         raise bad("headers", "Another protocol is not spoken here: leave the header upgrade out.")
     if b"%" in scope.get("raw_path", b""):
         raise bad("path", "A path is written plainly here, without percent signs.")
     if scope.get("query_string"):
         raise bad("query", "A query string is not understood: leave it out.")
-    return headers
 
 
 async def _body(receive: Receive, headers: dict[bytes, bytes], gateway: Gateway) -> bytes:

@@ -17,8 +17,8 @@ BY_THRESHOLD = ("geometry", "volume", "seeking")
 def calibrate_from(path: Path, target: float, seed: int) -> str:
     """Return TOML for `[detectors]` of a policy, with what was measured on held-out traffic as comments.
 
-    `path` holds JSON Lines as `calibrating.read_past` reads them. Half of the clients choose, the others measure; `seed`
-    says which. Raises `DataError` where nothing can be chosen.
+    `path` holds JSON Lines as `calibrating.read_past` reads them. Half of the clients choose, the others measure;
+    `seed` says which. Raises `DataError` where nothing can be chosen.
     """
     if not 0 < target < 1:
         raise DataError(f"the rate of client-days that may be flagged must be between 0 and 1, got {target:g}.")

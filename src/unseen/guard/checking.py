@@ -80,10 +80,14 @@ def _controls(policy: Policy, name: str, tier: Tier) -> Iterator[Finding]:
     for declared in tier.controls:
         try:
             made.append(harden_from(declared, key=ANY_KEY))
+            if made[-1].control.surface == "text":
+                made[-1].request({})
         except InputError as error:
             yield refuse(place, str(error))
             return
     surfaces = {control.control.surface for control in made}
+    if "text" in surfaces and all(route.protocol != "openai" for route in policy.routes):
+        yield refuse(place, "controls of text do nothing where no route has protocol openai.")
     for route in policy.routes:
         yield from _useless_on(route, made, place)
         kinds = _kinds(route)

@@ -1,11 +1,9 @@
 """Serving: worker processes behind one address, reload without a gap, and an orderly end."""
 
 import asyncio
-import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,13 +21,13 @@ from unseen.guard.gateway import Gateway, State, open_state
 from unseen.guard.log.entries import Done
 from unseen.guard.policy import Policy, address_of, read_policy
 from unseen.guard.snapshots import keep_writing
+from unseen.guard.supervising import Supervisor
 from unseen.guard.upstream import Upstream
 from unseen.guard.upstreams import open_upstream
 from unseen.guard.watching import Watch
 
 FIXED = ("listen", "admin", "admin_token", "secret", "state", "workers")  # a reload cannot change these
 BACKLOG = 1024
-RESTART_S = 1.0  # how long a worker that died is waited for before its place is taken
 
 
 def serve(path: Path, say: Callable[[str], None] = print) -> int:
@@ -45,7 +43,7 @@ def serve(path: Path, say: Callable[[str], None] = print) -> int:
     say(f"unseen guard listens on {policy.guard.listen}, in front of {policy.upstream.url}, mode {policy.guard.mode}.")
     if policy.guard.workers == 1:
         return _worker(path, policy, sock, 0)
-    return _supervise(path, policy, sock)
+    return Supervisor(policy.guard.workers, lambda number, alive: _worker(path, policy, sock, number, alive)).run()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -203,6 +201,7 @@ def server_settings(policy: Policy) -> dict[str, Any]:
         "loop": "none",
         "lifespan": "off",
         "log_config": None,
+        "log_level": "critical",
         "access_log": False,
         "server_header": False,
         "date_header": False,
@@ -211,40 +210,3 @@ def server_settings(policy: Policy) -> dict[str, Any]:
         "timeout_graceful_shutdown": int(policy.guard.drain_s) + 1,
         "backlog": BACKLOG,
     }
-
-
-def _supervise(path: Path, policy: Policy, sock: socket.socket) -> int:
-    """Keep one process a worker; pass signals on; end when all have ended."""
-    children: dict[int, int] = {}
-    stopping = False
-    alive, mine = os.pipe()  # children see its end when this process dies, whatever kills it
-
-    def start(number: int) -> None:
-        child = os.fork()
-        if child == 0:
-            for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                signal.signal(name, signal.SIG_DFL)
-            os.close(mine)
-            os._exit(_worker(path, policy, sock, number, alive))
-        children[child] = number
-
-    def pass_on(name: int, _frame: object) -> None:
-        nonlocal stopping
-        stopping = stopping or name != signal.SIGHUP
-        for child in children:
-            os.kill(child, name)
-
-    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(name, pass_on)
-    for number in range(policy.guard.workers):
-        start(number)
-    worst = 0
-    while children:
-        child, status = os.wait()
-        number = children.pop(child)
-        worst = max(worst, os.waitstatus_to_exitcode(status)) if stopping else worst
-        if not stopping:
-            time.sleep(RESTART_S)
-        if not stopping:  # it may have been told to stop meanwhile
-            start(number)
-    return worst

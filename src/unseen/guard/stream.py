@@ -41,7 +41,7 @@ async def hardened_events(parts: AsyncIterator[bytes], harden: Callable[[Any], A
 def _read(data: bytes) -> Any:
     try:
         return decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError):
         raise gone() from None
 
 

@@ -73,7 +73,7 @@ class Watch:
         self.dropped = 0
         self.sightings = 0
         if self._path.exists() and not self._load():
-            raise FolderError(f"{self._path} does not hold standings of clients: restore it, or delete it to forget all.")
+            raise FolderError(f"{self._path} does not hold standings: restore it, or delete it to forget all.")
 
     def notice(self, exchange: Exchange) -> None:
         """Keep a question that was answered for the detectors. Takes no time, and fails nobody."""

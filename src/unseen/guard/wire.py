@@ -15,10 +15,18 @@ from unseen.guard.refusal import bad
 
 STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 OPENING, CLOSING = b"[{", b"]}"
-decode = msgspec.json.Decoder().decode
+read = msgspec.json.Decoder().decode
 encode = msgspec.json.Encoder().encode
 STEP = np.zeros(256, np.int8)
 STEP[list(OPENING)], STEP[list(CLOSING)] = 1, -1
+
+
+def decode(body: bytes) -> Any:
+    """Return what JSON says; raise `msgspec.DecodeError` where it is none, in UTF-8 or otherwise."""
+    try:
+        return read(body)
+    except UnicodeDecodeError:
+        raise msgspec.DecodeError("not UTF-8") from None
 
 
 def read_json(body: bytes, max_depth: int) -> Any:
@@ -32,7 +40,7 @@ def read_json(body: bytes, max_depth: int) -> Any:
     """
     try:
         found = decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError):
         raise bad("json", "The body is not valid JSON in UTF-8.") from None
     if body.count(b"[") + body.count(b"{") > max_depth and _depth(body) > max_depth:
         raise bad("depth", f"The body is nested deeper than {max_depth}.")

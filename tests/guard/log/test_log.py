@@ -68,7 +68,7 @@ def test_segments_end_when_they_are_full(tmp_path):
 
 
 def test_any_changed_byte_is_found_and_named(tmp_path):
-    """Every byte of a log of two segments, changed to another: none passes, and the record named is the first bad one."""
+    """Every byte of a log of two segments, changed: none passes, and the record named is the first bad one."""
     folder = tmp_path / "worker-0"
     written(folder, 4)
     written(folder, 4)

@@ -175,7 +175,9 @@ def test_what_stands_beside_the_predictions_stays_and_is_counted():
     assert PLAIN.harden(Question(PATH, 1, [], {}), [[0.5, 0.5]], answering) == left  # SageMaker's answer is the list
 
 
-@pytest.mark.parametrize("content", [{}, [], 7, {"instances": []}, {"instances": [1], "signature_name": "x"}, {"inputs": [1]}])
+@pytest.mark.parametrize(
+    "content", [{}, [], 7, {"instances": []}, {"instances": [1], "signature_name": "x"}, {"inputs": [1]}]
+)
 def test_kserve_reads_instances_and_nothing_else(content):
     with pytest.raises(Refused) as refused:
         KSERVE.read("/v1/models/m:predict", content, frozenset())
@@ -192,7 +194,12 @@ def test_kserve_answers_with_predictions_and_nothing_else(content):
 def test_a_path_is_known_to_its_last_character():
     assert KSERVE.match("POST", "/v1/models/m/versions/12:predict")
     assert isinstance(KSERVE.match("GET", "/v1/models/m"), Telling)
-    for path in ("/v1/models/m:predict\n", "/v1/models/m:explain", "/v1/models/m/versions/\u0663:predict", "/v1/models/a/b:predict"):
+    for path in (
+        "/v1/models/m:predict\n",
+        "/v1/models/m:explain",
+        "/v1/models/m/versions/\u0663:predict",
+        "/v1/models/a/b:predict",
+    ):
         assert KSERVE.match("POST", path) is None
     assert MLflow(Route(protocol="mlflow", path="/score")).match("POST", "/score") == "/score"
     assert PLAIN.match("POST", "/invocations\n") is None

@@ -123,8 +123,14 @@ def test_of_parameters_the_content_type_alone_is_sent_on():
     output = {"name": "p", "parameters": {"classification": 3}}
     question = read(tensor([1], [1], parameters=loud), parameters=loud, outputs=[output], id="7")
     kept = {**tensor([1], [1]), "parameters": {"content_type": "np"}}
-    assert question.body == {"inputs": [kept], "parameters": {"content_type": "np"}, "outputs": [{"name": "p"}], "id": "7"}
+    assert question.body == {
+        "inputs": [kept],
+        "parameters": {"content_type": "np"},
+        "outputs": [{"name": "p"}],
+        "id": "7",
+    }
     assert question.dropped == ("binary_data", "raw")
+    assert read(tensor([1], [1], parameters={"x": 1})).body["inputs"][0]["parameters"] == {}
     empty = read({**tensor([1], [1]), "parameters": None}, id=None, outputs=None, parameters=None)
     assert empty.body == {"inputs": [tensor([1], [1])]}
 
@@ -195,6 +201,13 @@ def test_whole_numbers_and_texts_are_labels_where_a_record_has_one():
     found, dropped = hardened(*outputs)
     assert [found[name]["data"] for name in ("class", "name", "sure")] == [[0, 2], ["a", "b"], [True, False]]
     assert dropped == 0
+
+
+def test_a_route_that_answers_labels_may_answer_several_a_record():
+    wide = tensor([2, 2, 1], ["a", "b", "c", "d"], "BYTES", "top")
+    assert hardened(wide, route={"answers": "labels"})[0]["top"] == wide
+    with pytest.raises(Refused):
+        hardened(tensor([2, 2], [0.5] * 4), route={"answers": "labels"})
 
 
 def test_rows_of_whole_numbers_are_probabilities_in_disguise():

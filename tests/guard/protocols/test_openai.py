@@ -95,7 +95,16 @@ def test_an_answer_with_more_choices_than_were_charged_is_withheld():
     question = read(CHAT, {"messages": SAID})
     choice = {"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}
     assert len(ADAPTER.harden(question, {"choices": [choice]}, answering())["choices"]) == 1
-    for content in ({"choices": [choice, choice]}, {"choices": [7]}, {"choices": {}}, {"error": "words"}, {}, [], 7):
+    for content in (
+        {"choices": [choice, choice]},
+        {"choices": [7]},
+        {"choices": [{"message": 7}]},
+        {"choices": {}},
+        {"error": "words"},
+        {},
+        [],
+        7,
+    ):
         with pytest.raises(Refused) as refused:
             ADAPTER.harden(question, content, answering())
         assert refused.value.status == 502
@@ -110,18 +119,24 @@ def fractions(value):
 
 
 @pytest.mark.parametrize(
-    "controls", [(), ({"name": "no-logprobs"},), ({"name": "no-logprobs", "strict": False},), ({"name": "cap-logprobs"},)]
+    "controls",
+    [(), ({"name": "no-logprobs"},), ({"name": "no-logprobs", "strict": False},), ({"name": "cap-logprobs"},)],
 )
 def test_fractions_at_any_depth_are_dropped_and_counted(controls):
     question = read(CHAT, {"messages": SAID})
     deep = {"a": [{"b": {"c": 0.5, "d": 1, "e": [[0.25]]}}]}
-    message = {"role": "assistant", "content": "a", "extra": deep, "p": 0.5}
+    message = {"role": "assistant", "content": "a", "annotations": deep, "p": 0.5, "percent": 97}
     content = {"choices": [{"index": 0, "message": message, "score": 0.5}], "usage": {"x": 0.5, "y": 1}, "t": 0.5}
     seen = answering(*controls)
     hardened = ADAPTER.harden(question, content, seen)
     assert fractions(hardened) == []
     assert hardened["usage"] == {"y": 1}
-    assert seen.dropped == 6  # c, e, p, score, x, t
+    assert hardened["choices"][0]["message"] == {
+        "role": "assistant",
+        "content": "a",
+        "annotations": {"a": [{"b": {"d": 1}}]},
+    }
+    assert seen.dropped == 7  # c, e, p, percent, score, x, t
 
 
 @pytest.mark.parametrize("shape", [7, "x", [7], {"token_logprobs": 7}, {"content": 7}, {"token_logprobs": [["a"]]}])
@@ -153,7 +168,12 @@ def with_client(folder, talk, *, parameters=(), controls=({"name": "no-logprobs"
     async def run():
         fake = FakeOpenAI()
         async with served(fake.app) as url:
-            tier = {"budget": {"lifetime": 50}, "controls": controls, "parameters": parameters, "rate": "999 per second"}
+            tier = {
+                "budget": {"lifetime": 50},
+                "controls": controls,
+                "parameters": parameters,
+                "rate": "999 per second",
+            }
             routes = [{"protocol": "openai", "embeddings": True}]
             read = policy(folder, upstream={"url": url}, routes=routes, tiers={"basic": tier})
             async with running(read) as guard:

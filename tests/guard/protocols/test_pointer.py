@@ -72,6 +72,11 @@ def test_a_route_says_all_three(route):
         Pointers(Route(protocol="json", **said))
 
 
+def test_the_path_is_the_route_s_alone():
+    assert adapter().match("POST", "/p") == "/p"
+    assert [adapter().match(*said) for said in (("GET", "/p"), ("POST", "/p/"), ("POST", "/p\n"))] == [None] * 3
+
+
 PROBABILITIES = {"/p": "probabilities"}
 
 
@@ -85,8 +90,13 @@ PROBABILITIES = {"/p": "probabilities"}
         (0.26, 1, 0.3),
         ({"cat": 0.26, "dog": 0.74}, 1, {"cat": 0.3, "dog": 0.7}),
         ([{"cat": 0.26, "dog": 0.74}], 1, [{"cat": 0.3, "dog": 0.7}]),
-        ([{"cat": 0.26, "dog": 0.74}, {"dog": 0.49, "cat": 0.51}], 2, [{"cat": 0.3, "dog": 0.7}, {"dog": 0.5, "cat": 0.5}]),
+        (
+            [{"cat": 0.26, "dog": 0.74}, {"dog": 0.49, "cat": 0.51}],
+            2,
+            [{"cat": 0.3, "dog": 0.7}, {"dog": 0.5, "cat": 0.5}],
+        ),
         ([0, 1], 1, [0.0, 1.0]),
+        (1, 1, 1.0),
     ],
 )
 def test_probabilities_are_hardened_whatever_form_they_have(found, records, left):
@@ -144,6 +154,10 @@ def test_numbers_that_no_pointer_names_are_dropped_and_counted():
     assert dropped == 6
     left, dropped = hardened(content, PROBABILITIES, strict=False)
     assert (left["score"], left["text"], dropped) == (0.26, "0.26", 0)
+
+
+def test_a_list_of_one_is_an_answer_to_one():
+    assert hardened({"k": ["cat"]}, {"/k": "labels"})[0] == {"k": ["cat"]}
 
 
 def test_several_outputs_and_some_that_are_missing():

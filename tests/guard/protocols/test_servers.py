@@ -30,7 +30,7 @@ async def served(app):
     sock.bind(("127.0.0.1", 0))
     server = QuietServer(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
     task = asyncio.create_task(server.serve(sockets=[sock]))
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.005)
     try:
         yield f"http://127.0.0.1:{sock.getsockname()[1]}"
@@ -167,8 +167,12 @@ def test_mlflow_tells_that_it_is_there_and_nothing_more(tmp_path, mlflow_apps):
         async with served(mlflow_apps["predict"]) as url:
             read = policy(tmp_path, upstream={"url": url})
             async with running(read) as guard:
-                told = [await posted(guard.url + path, None, guard.headers) for path in ("/ping", "/health", "/version")]
-                refused = await posted(guard.url + "/invocations", {"dataframe_split": {"columns": ["a"], "data": [["x"]]}}, guard.headers)
+                told = [
+                    await posted(guard.url + path, None, guard.headers) for path in ("/ping", "/health", "/version")
+                ]
+                refused = await posted(
+                    guard.url + "/invocations", {"dataframe_split": {"columns": ["a"], "data": [["x"]]}}, guard.headers
+                )
         return told, refused
 
     told, refused = asyncio.run(run())

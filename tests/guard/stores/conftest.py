@@ -29,8 +29,9 @@ def postgresql_server(tmp_path_factory):
 class Opening:
     """Opens the store of one test as often as it is called, in this process or another; `close` closes them all."""
 
-    def __init__(self, make):
+    def __init__(self, make, attempts):
         self._make = make
+        self.attempts = attempts  # that a race of eight processes makes in a second or two
         self._opened = []
 
     def __call__(self):
@@ -45,7 +46,7 @@ class Opening:
 @pytest.fixture(params=["sqlite", "redis", "postgresql"])
 def open_store(request, tmp_path):
     """What opens the store of this test."""
-    opening = Opening(maker(request, tmp_path))
+    opening = Opening(maker(request, tmp_path), 1000 if request.param == "postgresql" else 4000)
     yield opening
     opening.close()
 

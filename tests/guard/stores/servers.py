@@ -1,5 +1,6 @@
 """Redis and PostgreSQL, started for the tests from Debian's packages, in a folder of their own."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -77,11 +78,10 @@ class Postgresql:
         import psycopg
 
         for _ in range(200):
-            try:
+            with contextlib.suppress(psycopg.OperationalError):
                 psycopg.connect(self.url).close()
                 return
-            except psycopg.OperationalError:
-                time.sleep(0.05)
+            time.sleep(0.05)
         raise AssertionError("PostgreSQL did not start")
 
     def kill(self):

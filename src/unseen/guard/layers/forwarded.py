@@ -6,11 +6,12 @@ from typing import Any
 import msgspec
 
 from unseen.control import Hardening
+from unseen.errors import InputError
 from unseen.guard.answering import Answering, padded, unreadable
 from unseen.guard.exchange import Exchange, Reply
 from unseen.guard.policy import Policy
 from unseen.guard.question import Question, Telling
-from unseen.guard.refusal import Refused
+from unseen.guard.refusal import Refused, bad
 from unseen.guard.stream import hardened_events
 from unseen.guard.upstream import Upstream, refused_by
 from unseen.guard.wire import decode, encode
@@ -36,9 +37,10 @@ class Forwarded:
             raise Refused(404, "unknown_route", "The policy names no such route.")
         exchange.controls = self._controls_of(exchange)
         answering = Answering(() if self._shadow else exchange.controls, exchange.forms, strict=self._strict)
+        body = encode(question.body if self._shadow else _allowed(question.body, answering))
         if question.stream:
-            return await self._stream(exchange, question, answering)
-        content = await self._answer(exchange, question.path, encode(question.body))
+            return await self._stream(exchange, question, body, answering)
+        content = await self._answer(exchange, question.path, body)
         hardened = exchange.adapter.harden(question, _read(content), answering)
         exchange.dropped += answering.dropped
         return Reply(200, body=padded(encode(hardened)))
@@ -58,15 +60,27 @@ class Forwarded:
             raise refused_by(answer.status)
         return answer.body
 
-    async def _stream(self, exchange: Exchange, question: Question, answering: Answering) -> Reply:
-        parts = self._upstream.stream(question.path, encode(question.body))
+    async def _stream(self, exchange: Exchange, question: Question, body: bytes, answering: Answering) -> Reply:
+        parts = self._upstream.stream(question.path, body)
         await anext(parts)  # raises what the model's server refuses, while nothing has left
         exchange.upstream = 200
 
         def harden(event: object) -> object:
-            return exchange.adapter.harden(question, event, answering)
+            hardened = exchange.adapter.harden(question, event, answering)
+            exchange.dropped = answering.dropped
+            return hardened
 
         return Reply(200, b"text/event-stream", events=hardened_events(parts, harden))
+
+
+def _allowed(body: Any, answering: Answering) -> Any:
+    """Return a request as the tier's controls of text let it through. Raises `Refused` where one refuses it."""
+    try:
+        for control in answering.texts:
+            body = control.request(body)
+    except InputError as error:
+        raise bad("parameter", f"Your key does not allow this: {error}") from None
+    return body
 
 
 def _read(body: bytes) -> Any:

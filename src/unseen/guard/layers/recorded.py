@@ -104,3 +104,6 @@ async def _counted(events: AsyncIterator[bytes], exchange: Exchange, writer: Wri
             yield event
     finally:
         writer.append(Done, what="stream-end", client=exchange.client.id, detail=exchange.id, count=count)
+        if exchange.dropped:
+            dropped = exchange.dropped
+            writer.append(Done, what="stream-dropped", client=exchange.client.id, detail=exchange.id, count=dropped)

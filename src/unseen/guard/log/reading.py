@@ -64,7 +64,7 @@ def entry_of(line: bytes) -> Entry | None:
         return None
     try:
         return _decode(line)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

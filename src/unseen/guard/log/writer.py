@@ -39,7 +39,7 @@ class Writer:
         self.policy = policy
         self._version = version
         self._file = -1
-        self._unsynced = self._since = 0
+        self._unsynced = self._since = self._number = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log")
         self._sync: asyncio.Task[None] | None = None
         self.told: tuple[Callable[[Entry], None], ...] = ()  # called with each entry once it is written
@@ -116,8 +116,8 @@ class Writer:
         end = chain_end(there[-1]) if there else None
         if there and end is None:
             raise FolderError(
-                f"the audit log cannot go on in {self._folder}: its last segment was damaged; see unseen guard log verify, "
-                "and move the folder away to begin a new chain."
+                f"the audit log cannot go on in {self._folder}: its last segment was damaged; see unseen guard log "
+                "verify, and move the folder away to begin a new chain."
             )
         self._chain = end.chain if end else secrets.token_hex(8)
         self._hash = end.hash if end else START

@@ -17,8 +17,14 @@ from unseen.guard.question import Question, Telling
 from unseen.guard.refusal import bad
 from unseen.guard.wire import number_of_rows
 
-ANSWER = frozenset({"id", "object", "created", "model", "choices", "usage", "data", "service_tier"})
+ANSWER = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier"})
 CHOICE = frozenset({"index", "message", "delta", "text", "finish_reason", "logprobs"})
+MESSAGE = frozenset(
+    {
+        *("role", "content", "refusal", "name", "annotations", "audio", "tool_calls", "function_call"),
+        *("reasoning", "reasoning_content"),
+    }
+)
 MODELS = frozenset({"object", "data"})
 ASKED = {"chat/completions": "messages", "completions": "prompt", "embeddings": "input"}  # the field that is asked
 HARMLESS = frozenset(ALLOWED) - {*ASKED.values(), "instructions", "system"}
@@ -73,11 +79,8 @@ class OpenAI:
         choices = content.get("choices")
         if not isinstance(choices, list) or len(choices) > question.records:
             raise unreadable()
-        if not all(isinstance(choice, dict) for choice in choices):
-            raise unreadable()
-        kept: Mapping[str, Any] = {name: value for name, value in content.items() if name in ANSWER and name != "data"}
-        answering.dropped += len(content) - len(kept) + sum(len(choice.keys() - CHOICE) for choice in choices)
-        kept = {**kept, "choices": [{n: v for n, v in choice.items() if n in CHOICE} for choice in choices]}
+        kept: Mapping[str, Any] = _known(content, ANSWER, answering)
+        kept = {**kept, "choices": [_choice(choice, answering) for choice in choices]}
         try:
             answering.dropped += _fractions(kept) if answering.strict else 0
             for control in _capping(answering):
@@ -85,6 +88,23 @@ class OpenAI:
         except (UnseenError, TypeError, ValueError, AttributeError, KeyError, RecursionError):  # no shape that it knows
             raise unreadable() from None
         return kept
+
+
+def _choice(choice: Any, answering: Answering) -> dict[str, Any]:
+    kept = _known(choice, CHOICE, answering)
+    for part in ("message", "delta"):
+        if kept.get(part) is not None:
+            kept[part] = _known(kept[part], MESSAGE, answering)
+    return kept
+
+
+def _known(value: Any, names: frozenset[str], answering: Answering) -> dict[str, Any]:
+    """Return the fields that are known, and count the others."""
+    if not isinstance(value, dict):
+        raise unreadable()
+    kept = {name: inner for name, inner in value.items() if name in names}
+    answering.dropped += len(value) - len(kept)
+    return kept
 
 
 def _fractions(value: Any) -> int:

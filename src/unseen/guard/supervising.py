@@ -1,0 +1,56 @@
+"""Supervising: one process a worker; a dead one is replaced, signals are passed on, none outlives its supervisor."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+RESTART_S = 1.0  # how long the place of a worker that died stays empty
+PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+Work = Callable[[int, int], int]
+
+
+class Supervisor:
+    """Runs `work(number, alive)` in `workers` processes; `alive` is a pipe that ends when this process dies."""
+
+    def __init__(self, workers: int, work: Work) -> None:
+        self._workers = workers
+        self._work = work
+        self._children: dict[int, int] = {}
+        self._stopping = False
+        self._alive, self._mine = os.pipe()
+
+    def run(self) -> int:
+        """Return the worst exit code, once told to stop and all have ended."""
+        for name in PASSED_ON:
+            signal.signal(name, self._pass_on)
+        for number in range(self._workers):
+            self._start(number)
+        worst = 0
+        while self._children:
+            child, status = os.wait()
+            number = self._children.pop(child)
+            if self._stopping:
+                worst = max(worst, os.waitstatus_to_exitcode(status))
+                continue
+            time.sleep(RESTART_S)
+            if not self._stopping:  # it may have been told to stop meanwhile
+                self._start(number)
+        return worst
+
+    def _start(self, number: int) -> None:
+        child = os.fork()
+        if child == 0:
+            for name in PASSED_ON:
+                signal.signal(name, signal.SIG_DFL)
+            os.close(self._mine)
+            os._exit(self._work(number, self._alive))
+        self._children[child] = number
+        if self._stopping:  # the signal came before this child could be told
+            os.kill(child, signal.SIGTERM)
+
+    def _pass_on(self, name: int, _frame: object) -> None:
+        self._stopping = self._stopping or name != signal.SIGHUP
+        for child in self._children:
+            os.kill(child, name)

@@ -1,0 +1,104 @@
+"""The guard's documentation is true: every key with its default, code that runs, files for deployment that parse."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.test_docs import default_of
+
+from unseen.guard import policy
+from unseen.guard.detectors import DETECTORS
+from unseen.guard.policy import policy_from
+from unseen.guard.proposing import PROTOCOLS
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "guard.md").read_text(encoding="utf-8")
+DEPLOY = ROOT / "deploy"
+SECTIONS = {
+    "Top of the file": policy.Policy,
+    "`[guard]`": policy.Server,
+    "`[upstream]`": policy.Upstream,
+    "`[[routes]]`": policy.Route,
+    "`[tiers.NAME]`": policy.Tier,
+    "`budget`": policy.Budget,
+    "`[budgets]`": policy.Shared,
+    "`[neighbourhood]`": policy.Neighbourhood,
+    "`[store]`": policy.Store,
+    "`[log]`": policy.Log,
+    "`[[log.exports]]`": policy.Export,
+    "`[oidc]`": policy.Oidc,
+    "`[actions]`": policy.Actions,
+}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_page_has_every_key_with_its_default(section):
+    body = PAGE.split(f"\n### {section}\n")[1].split("\n### ")[0].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", body, re.MULTILINE))
+    assert rows == {field.encode_name: default_of(field) for field in msgspec.structs.fields(SECTIONS[section])}
+
+
+def test_every_table_of_the_policy_has_a_section():
+    nouns = {noun for noun in vars(policy).values() if isinstance(noun, type) and issubclass(noun, msgspec.Struct)}
+    assert {noun for noun in nouns if not noun.__name__.startswith("_")} == set(SECTIONS.values())
+
+
+def test_every_protocol_and_detector_is_named():
+    assert not [name for name in PROTOCOLS if f"| `{name}` |" not in PAGE]
+    said = (ROOT / "docs" / "detectors.md").read_text(encoding="utf-8")
+    assert not [name for name in DETECTORS if f"| `{name}` |" not in said]
+
+
+@pytest.mark.slow
+def test_the_code_of_the_page_runs_in_order(tmp_path):
+    blocks = re.findall(r"^```python\n(.*?)^```\n+(?:```text\n(.*?)^```)?", PAGE, re.MULTILINE | re.DOTALL)
+    blocks = [(code, said) for code, said in blocks if not code.startswith("# train.py")]  # that one needs MLflow
+    (tmp_path / "page.py").write_text("\n".join(code for code, _ in blocks), encoding="utf-8")
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-W", "error", "page.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "".join(said for _, said in blocks)
+
+
+@pytest.mark.parametrize("name", ["guard-runbook", "guard-deployment"])
+def test_policies_on_a_page_can_be_read(name):
+    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    import tomllib
+
+    for block in re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        content = {"upstream": {"url": "http://127.0.0.1:1"}, "routes": [{"protocol": "mlflow"}]} | tomllib.loads(block)
+        policy_from(content)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_the_unit_parses(tmp_path):
+    unit = tmp_path / "unseen-guard.service"
+    said = (DEPLOY / unit.name).read_text(encoding="utf-8")
+    unit.write_text(said.replace("/opt/unseen-guard/bin/unseen", "/bin/true"), encoding="utf-8")
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not (shutil.which("nginx") and shutil.which("openssl")), reason="nginx or openssl is not installed")
+def test_the_proxy_parses(tmp_path):
+    shutil.copy(DEPLOY / "nginx.conf", tmp_path)
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=guard.example"]
+    made += ["-keyout", "tls.key", "-out", "tls.crt"]
+    subprocess.run(made, cwd=tmp_path, capture_output=True, timeout=60, check=True)
+    command = ["nginx", "-t", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_image_runs_without_rights_and_copies_what_is_there():
+    lines = (DEPLOY / "Containerfile").read_text(encoding="utf-8").splitlines()
+    assert "USER 10001:10001" in lines
+    for line in lines:
+        if line.startswith("COPY ") and "--from" not in line:
+            assert (ROOT / line.split()[1]).exists()
