@@ -18,7 +18,7 @@ from tests.guard.guards import FakeModel, asked, opened, policy
 from unseen.control import SUM_TOLERANCE
 from unseen.controls import harden_from
 from unseen.controls.coarse import coarse_form
-from unseen.guard.answering import Answering
+from unseen.guard.answering import Answering, Controls
 from unseen.guard.checking import findings
 from unseen.guard.policy import Route
 from unseen.guard.protocols import adapter_of
@@ -117,7 +117,7 @@ def hardened(protocol, controls, rows, table):
     """What a client gets for some records: the bytes, and the table in them."""
     adapter = adapter_of(protocol.route)
     question = adapter.read(protocol.path, json.loads(encode(protocol.ask(rows))), frozenset())
-    answering = Answering(controls, coarse_forms(question.rows, protocol.route), strict=True)
+    answering = Answering(Controls(controls), coarse_forms(question.rows, protocol.route), strict=True)
     left = encode(adapter.harden(question, json.loads(encode(protocol.answer(table))), answering))
     return left, protocol.table(json.loads(left), len(rows))
 
@@ -273,7 +273,7 @@ def test_no_number_leaves_as_it_came(content, answer, route, controls, sensible)
         return
     encode(question.body)
     try:
-        left = encode(adapter.harden(question, answer, Answering(made(controls), forms, strict=True)))
+        left = encode(adapter.harden(question, answer, Answering(Controls(made(controls)), forms, strict=True)))
     except Refused as refused:
         if refused.status != 502:
             raise
@@ -294,7 +294,7 @@ def test_no_number_about_a_text_leaves_as_it_came(content, answer, end, sensible
             raise
         return
     controls = made([{"name": "cap-logprobs"}, {"name": "value-rounding", "step": 1.0}])
-    answering = Answering(controls, coarse_forms(question.rows, TEXTS), strict=True)
+    answering = Answering(Controls(controls), coarse_forms(question.rows, TEXTS), strict=True)
     for given_answer in (answer, {"choices": [answer], "data": [{"embedding": [answer]}]}):
         try:
             left = encode(adapter.harden(question, given_answer, answering))
@@ -353,4 +353,4 @@ def test_what_an_upstream_says_of_an_error_stays_with_it(protocol):
         with pytest.raises(
             Refused, match=r"^The model's answer was not one that the policy describes; it was withheld\.$"
         ):
-            adapter_of(protocol.route).harden(question, said, Answering(made(CONTROLS[0]), [], strict=True))
+            adapter_of(protocol.route).harden(question, said, Answering(Controls(made(CONTROLS[0])), [], strict=True))

@@ -6,7 +6,7 @@ import atheris
 
 with atheris.instrument_imports(include=["unseen.guard"]):
     from unseen.controls import harden_from
-    from unseen.guard.answering import Answering
+    from unseen.guard.answering import Answering, Controls
     from unseen.guard.policy import Route
     from unseen.guard.protocols import adapter_of
     from unseen.guard.refusal import Refused
@@ -72,7 +72,7 @@ def check(raw: bytes) -> None:
     assert question.records >= 1
     assert len(forms) in {question.records, len(question.rows)}
     try:
-        left = adapter.harden(question, value(data, 6), Answering(controls, forms, strict=True))
+        left = adapter.harden(question, value(data, 6), Answering(Controls(controls), forms, strict=True))
     except Refused as refused:
         if refused.status != 502:
             raise

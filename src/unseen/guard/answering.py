@@ -30,21 +30,36 @@ def unreadable() -> Refused:
     return upstream_failed("The model's answer was not one that the policy describes; it was withheld.")
 
 
+class Controls:
+    """The controls of one tier, sorted once by what they are for; `marking` is one that reads the label alone."""
+
+    __slots__ = ("all", "arrays", "marking", "names", "texts")
+
+    def __init__(self, controls: Sequence[Hardening]) -> None:
+        self.all = tuple(controls)
+        self.names = tuple(control.name for control in controls)
+        self.arrays = [control for control in controls if control.control.surface != "text"]
+        self.texts = [control for control in controls if control.control.surface == "text"]
+        one = self.arrays[0] if len(self.arrays) == 1 else None
+        plain = one is not None and one.control.reads == "argmax" and not one.control.keyed and not one.settings
+        self.marking = one if plain else None
+
+
+NO_CONTROLS = Controls(())
+
+
 class Answering:
     """The controls of one request, with the coarse forms of its records (`queries`).
 
     It counts in `dropped` what was left out; `strict` says whether numbers that nobody declared are.
     """
 
-    __slots__ = ("_controls", "_marking", "_queries", "dropped", "strict", "texts")
+    __slots__ = ("_controls", "_queries", "dropped", "strict", "texts")
 
-    def __init__(self, controls: Sequence[Hardening], queries: Sequence[bytes], *, strict: bool) -> None:
-        self._controls = [control for control in controls if control.control.surface != "text"]
-        self.texts = [control for control in controls if control.control.surface == "text"]
+    def __init__(self, controls: Controls, queries: Sequence[bytes], *, strict: bool) -> None:
+        self._controls = controls
+        self.texts = controls.texts
         self._queries = queries
-        one = self._controls[0] if len(self._controls) == 1 else None
-        plain = one is not None and one.control.reads == "argmax" and not one.control.keyed and not one.settings
-        self._marking = one if plain else None
         self.strict = strict
         self.dropped = 0
 
@@ -54,8 +69,9 @@ class Answering:
             raise unreadable()
         if kind == "labels":
             return [_label(value) for value in values]
-        if kind == "probabilities" and self._marking is not None and records <= FEW and _several(values[0]):
-            return _even([marked(self._marking, row) for row in values])
+        marking = self._controls.marking
+        if kind == "probabilities" and marking is not None and records <= FEW and _several(values[0]):
+            return _even([marked(marking, row) for row in values])
         return self.table(kind, _array(values)).tolist()
 
     def table(self, kind: Kind, table: Floats) -> Floats:
@@ -64,7 +80,7 @@ class Answering:
         hardened = table[:, None] if narrow else table
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # what is beyond floats is withheld below
-                for control in self._controls:
+                for control in self._controls.arrays:
                     if control.control.surface == kind:
                         hardened = control(hardened, self._queries)
         except UnseenError:  # its message counts what was wrong with the model's answer, which is not for clients

@@ -21,6 +21,9 @@ ONCE = frozenset(  # said twice, two readers could take different ones
 )
 
 
+NO_STORE = (b"cache-control", b"no-store")
+
+
 class App:
     """Answers with whatever gateway `current` returns when a request begins: a reload swaps it between requests."""
 
@@ -99,9 +102,8 @@ async def _body(receive: Receive, headers: dict[bytes, bytes], gateway: Gateway)
     size = headers.get(b"content-length", b"0")
     if not size.isdigit():
         raise bad("headers", "The content length is not a number.")
-    too_long = Refused(413, "size", f"A body may have {most} bytes at most.")
     if len(size) > 18 or int(size) > most:
-        raise too_long
+        raise _too_long(most)
     message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body", False):
@@ -114,16 +116,20 @@ async def _body(receive: Receive, headers: dict[bytes, bytes], gateway: Gateway)
     if message["type"] == "http.disconnect":
         raise _Gone
     if len(body) > most:
-        raise too_long
+        raise _too_long(most)
     return body
+
+
+def _too_long(most: int) -> Refused:
+    return Refused(413, "size", f"A body may have {most} bytes at most.")
 
 
 async def _send_whole(reply: Reply, exchange: Exchange, send: Send) -> None:
     headers = [
         (b"content-type", reply.content_type),
-        (b"content-length", str(len(reply.body)).encode()),
+        (b"content-length", b"%d" % len(reply.body)),
         (b"x-request-id", exchange.id.encode()),
-        (b"cache-control", b"no-store"),
+        NO_STORE,
     ]
     if reply.wait_s is not None:
         headers.append((b"retry-after", str(max(1, int(reply.wait_s + 0.999))).encode()))
@@ -139,7 +145,7 @@ async def _send_events(
     """Send a stream event by event; stop asking the model once the client has gone."""
     headers = [
         (b"content-type", reply.content_type),
-        (b"cache-control", b"no-store"),
+        NO_STORE,
         (b"x-request-id", exchange.id.encode()),
     ]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

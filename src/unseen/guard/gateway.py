@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from unseen import __version__
 from unseen.control import Hardening
 from unseen.errors import PolicyError
+from unseen.guard.answering import Controls
 from unseen.guard.budget import Store
 from unseen.guard.checking import hardenings, refuse_useless
 from unseen.guard.counts import Counts, Snapshot
@@ -139,7 +140,8 @@ class Gateway:
         self.upstream = upstream
         self.watch = watch
         self._hardenings = {
-            name: hardenings(tier.controls, derive(state.secret, "controls")) for name, tier in policy.tiers.items()
+            name: Controls(hardenings(tier.controls, derive(state.secret, "controls")))
+            for name, tier in policy.tiers.items()
         }
         self.handle: Handler = self._stack(tokens)
 
@@ -164,9 +166,9 @@ class Gateway:
             handler = layer(handler)
         return handler
 
-    def _controls(self, exchange: Exchange) -> tuple[Hardening, ...]:
+    def _controls(self, exchange: Exchange) -> Controls:
         own = self._hardenings[exchange.client.tier]
-        return (*own, *self._tightened) if self.watch.tightened(exchange.client.id) else own
+        return Controls([*own.all, *self._tightened]) if self.watch.tightened(exchange.client.id) else own
 
     def _notice(self, exchange: Exchange, reply: Reply) -> None:
         if reply.status == 200:

@@ -54,6 +54,7 @@ class KeyRing:
         self._path = folder / FILE
         self._pepper = pepper
         self._keys: dict[str, Key] = {}
+        self._clients: dict[str, Client] = {}
         self._seen: tuple[int, int, int] | None = None
         self._looked = float("-inf")
         self.refresh()
@@ -76,6 +77,7 @@ class KeyRing:
                 return
             raise FolderError(f"{self._path} does not hold keys ({type(error).__name__}): restore it.") from None
         self._seen, self._keys = seen, {key.id: key for key in keys}
+        self._clients = {key.id: key.client for key in keys}
 
     def find(self, token: str, now: float) -> Client | None:
         """Return who asks, or None for a key that is unknown, wrong, expired or revoked: all in the same time."""
@@ -84,7 +86,7 @@ class KeyRing:
             self.refresh()
         key = self._keys.get(_id_of(token))
         same = hmac.compare_digest(self._hash(token), key.hash if key else NOTHING)
-        return key.client if key is not None and same and key.valid(now) else None
+        return self._clients[key.id] if key is not None and same and key.valid(now) else None
 
     def made(self, name: str) -> float:
         """Return when a key was made; for ever ago where it is none of ours."""

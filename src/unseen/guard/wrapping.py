@@ -13,7 +13,7 @@ import numpy as np
 from unseen.control import Floats, Hardening
 from unseen.controls.coarse import coarse_rows
 from unseen.errors import DataError, PolicyError, UnseenError
-from unseen.guard.answering import Answering
+from unseen.guard.answering import Answering, Controls
 from unseen.guard.budget import Ask, charges, what_is_full
 from unseen.guard.checking import hardenings, refuse_useless
 from unseen.guard.client import Client
@@ -109,7 +109,7 @@ class Guarded:
         if self._policy.guard.mode == "shadow":
             return answer
         kind: Kind = "values" if self._route.answers == "values" else "probabilities"
-        return Answering(self._controls, forms, strict=True).table(kind, answer)
+        return Answering(Controls(self._controls), forms, strict=True).table(kind, answer)
 
     def _charge(self, records: int) -> None:
         owed = charges(self._client, self._tier, self._policy.budgets, records, time.time())

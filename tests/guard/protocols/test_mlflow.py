@@ -3,7 +3,7 @@
 import pytest
 
 from unseen.controls import harden_from
-from unseen.guard.answering import Answering
+from unseen.guard.answering import Answering, Controls
 from unseen.guard.policy import Route
 from unseen.guard.protocols.kserve_v1 import KServeV1
 from unseen.guard.protocols.mlflow import MLflow
@@ -74,7 +74,7 @@ def hardened(found, *, records=2, controls=(ROUNDING,), strict=True, **route):
     """What leaves of predictions, from both protocols, and how much was dropped."""
     seen = []
     for adapter, name in ((MLflow, "mlflow"), (KServeV1, "kserve-v1")):
-        answering = Answering([harden_from(one) for one in controls], [], strict=strict)
+        answering = Answering(Controls([harden_from(one) for one in controls]), [], strict=strict)
         question = Question(PATH, records, [], {})
         left = adapter(Route(protocol=name, **route)).harden(question, {"predictions": found}, answering)
         assert left.keys() == {"predictions"}
@@ -169,7 +169,7 @@ def test_an_answer_that_the_policy_does_not_know_is_withheld(wrong, control):
 
 
 def test_what_stands_beside_the_predictions_stays_and_is_counted():
-    answering = Answering((), [], strict=True)
+    answering = Answering(Controls(()), [], strict=True)
     left = PLAIN.harden(Question(PATH, 1, [], {}), {"predictions": [[0.5, 0.5]], "p": 0.5, "trace": {}}, answering)
     assert (left, answering.dropped) == ({"predictions": [[0.5, 0.5]]}, 2)
     assert PLAIN.harden(Question(PATH, 1, [], {}), [[0.5, 0.5]], answering) == left  # SageMaker's answer is the list
@@ -187,7 +187,7 @@ def test_kserve_reads_instances_and_nothing_else(content):
 @pytest.mark.parametrize("content", [None, [], 7, {}, {"outputs": [[0.5, 0.5]]}, {"error": "x"}])
 def test_kserve_answers_with_predictions_and_nothing_else(content):
     with pytest.raises(Refused) as refused:
-        KSERVE.harden(Question("/v1/models/m:predict", 1, [], {}), content, Answering((), [], strict=True))
+        KSERVE.harden(Question("/v1/models/m:predict", 1, [], {}), content, Answering(Controls(()), [], strict=True))
     assert refused.value.status == 502
 
 

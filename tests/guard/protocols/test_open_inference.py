@@ -3,7 +3,7 @@
 import pytest
 
 from unseen.controls import harden_from
-from unseen.guard.answering import Answering
+from unseen.guard.answering import Answering, Controls
 from unseen.guard.policy import Route
 from unseen.guard.protocols.open_inference import OpenInference
 from unseen.guard.question import Question, Telling
@@ -22,7 +22,7 @@ def read(*inputs, **more):
 
 
 def answering(*controls, strict=True):
-    return Answering([harden_from(one) for one in controls], [], strict=strict)
+    return Answering(Controls([harden_from(one) for one in controls]), [], strict=strict)
 
 
 ROUNDING = {"name": "rounding", "decimals": 1}

@@ -10,7 +10,7 @@ from tests.guard.protocols.fake_openai import VECTOR, FakeOpenAI
 from tests.guard.protocols.test_servers import served
 
 from unseen.controls import harden_from
-from unseen.guard.answering import Answering
+from unseen.guard.answering import Answering, Controls
 from unseen.guard.policy import Route
 from unseen.guard.protocols.openai import OpenAI
 from unseen.guard.refusal import Refused
@@ -25,7 +25,7 @@ def read(path, body, *allowed):
 
 
 def answering(*controls, strict=True):
-    return Answering([harden_from(one) for one in controls], [], strict=strict)
+    return Answering(Controls([harden_from(one) for one in controls]), [], strict=strict)
 
 
 @pytest.mark.parametrize(

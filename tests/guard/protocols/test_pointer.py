@@ -4,7 +4,7 @@ import pytest
 
 from unseen.controls import harden_from
 from unseen.errors import PolicyError
-from unseen.guard.answering import Answering
+from unseen.guard.answering import Answering, Controls
 from unseen.guard.policy import Route
 from unseen.guard.protocols.pointer import Pointers, parts_of
 from unseen.guard.question import Question
@@ -16,7 +16,7 @@ def adapter(records="/inputs", **outputs):
 
 
 def hardened(content, outputs, *, records=1, strict=True, controls=({"name": "rounding", "decimals": 1},)):
-    answering = Answering([harden_from(one) for one in controls], [], strict=strict)
+    answering = Answering(Controls([harden_from(one) for one in controls]), [], strict=strict)
     left = adapter(**outputs).harden(Question("/p", records, [], {}), content, answering)
     return left, answering.dropped
 

@@ -5,9 +5,8 @@ from typing import Any
 
 import msgspec
 
-from unseen.control import Hardening
 from unseen.errors import InputError
-from unseen.guard.answering import Answering, padded, unreadable
+from unseen.guard.answering import NO_CONTROLS, Answering, Controls, padded, unreadable
 from unseen.guard.exchange import Exchange, Reply
 from unseen.guard.policy import Policy
 from unseen.guard.question import Question, Telling
@@ -20,9 +19,7 @@ from unseen.guard.wire import decode, encode
 class Forwarded:
     """Asks, hardens, replies. What the model's server says beyond what the policy knows stays here."""
 
-    def __init__(
-        self, policy: Policy, upstream: Upstream, controls_of: Callable[[Exchange], tuple[Hardening, ...]]
-    ) -> None:
+    def __init__(self, policy: Policy, upstream: Upstream, controls_of: Callable[[Exchange], Controls]) -> None:
         self._upstream = upstream
         self._controls_of = controls_of
         self._shadow = policy.guard.mode == "shadow"
@@ -36,8 +33,9 @@ class Forwarded:
         if question is None:
             raise Refused(404, "unknown_route", "The policy names no such route.")
         exchange.controls = self._controls_of(exchange)
-        answering = Answering(() if self._shadow else exchange.controls, exchange.forms, strict=self._strict)
-        body = encode(question.body if self._shadow else _allowed(question.body, answering))
+        controls = NO_CONTROLS if self._shadow else exchange.controls
+        answering = Answering(controls, exchange.forms, strict=self._strict)
+        body = encode(_allowed(question.body, answering) if answering.texts else question.body)
         if question.stream:
             return await self._stream(exchange, question, body, answering)
         content = await self._answer(exchange, question.path, body)

@@ -71,7 +71,6 @@ def _count(counts: Counts, exchange: Exchange, reply: Reply) -> None:
 
 def _write(writer: Writer, exchange: Exchange, reply: Reply, digest: str) -> None:
     client, question = exchange.client, exchange.question
-    asked = isinstance(question, Question)
     writer.append(
         Asked,
         id=exchange.id,
@@ -87,7 +86,7 @@ def _write(writer: Writer, exchange: Exchange, reply: Reply, digest: str) -> Non
         policy=digest,
         fingerprints=tuple(one.hex() for one in exchange.fingerprints[:FINGERPRINTS]),
         parameters=question.seeking if isinstance(question, Question) else (),
-        controls=tuple(control.name for control in exchange.controls) if asked else (),
+        controls=exchange.controls.names,
         dropped=exchange.dropped,
         upstream=exchange.upstream,
         shadow=exchange.shadow,

@@ -9,6 +9,8 @@ from unseen.guard.refusal import Refused, bad
 from unseen.guard.shape import coarse_forms, fingerprint
 from unseen.guard.wire import read_json
 
+JSON = b"application/json"
+
 
 def understood(inner: Handler, policy: Policy, tenant_key: Callable[[str], bytes]) -> Handler:
     """Refuse with 4xx what cannot be understood in one way only."""
@@ -19,8 +21,8 @@ def understood(inner: Handler, policy: Policy, tenant_key: Callable[[str], bytes
             if exchange.body:
                 raise bad("body", "A GET has no body.")
             return await inner(exchange)
-        kind = exchange.headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-        if kind != b"application/json":
+        kind = exchange.headers.get(b"content-type", b"")
+        if kind != JSON and kind.split(b";")[0].strip().lower() != JSON:
             raise Refused(415, "content_type", "The body must be application/json.")
         if exchange.route is None:  # the layer outside has found one, or nothing comes this far
             raise Refused(404, "unknown_route", "The policy names no such route.")
