@@ -300,7 +300,9 @@ def _led(hardened: Floats, rows: Floats) -> Floats:
     came = (rows[tied] == rows[tied].max(axis=1, keepdims=True)).sum(axis=1) == 1
     lost = tied[came | (hardened[tied].argmax(axis=1) != top[tied])]
     at_peak = lost[hardened[lost, top[lost]] == hardened[lost].max(axis=1)]
-    hardened[at_peak, top[at_peak]] = np.nextafter(hardened[at_peak, top[at_peak]], hardened.dtype.type(2))
+    row, column = np.nonzero(rows[at_peak] == rows[at_peak].max(axis=1, keepdims=True))
+    raised = at_peak[row], column
+    hardened[raised] = np.nextafter(hardened[raised], hardened.dtype.type(2))
     return hardened
 
 

@@ -5,8 +5,10 @@ import os
 import shutil
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from unseen.errors import FolderError
 
@@ -56,6 +58,26 @@ def _replaced(path: Path, content: bytes) -> bool:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold the lock beside `path` while it is read, changed and written: of two processes' changes, none is lost."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("w") as file:
+        if not _lock(file.fileno()):
+            raise FolderError(f"{path.parent} is on a disk without locks: name another folder.")
+        yield
+
+
+def held(path: Path) -> IO[str] | None:
+    """Return the open lock of `path`, held until it is closed or this process dies; None where another has it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = path.open("w")
+    if _lock(file.fileno(), wait=False):
+        return file
+    file.close()
+    return None
 
 
 def sweep(folder: Path) -> None:

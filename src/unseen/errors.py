@@ -20,6 +20,7 @@ never a record's content, a query or a score.
 
 import difflib
 from collections.abc import Iterable
+from importlib.util import find_spec
 
 
 class UnseenError(Exception):
@@ -58,7 +59,9 @@ class MissingExtra(InputError):
     """An optional dependency is needed and not installed."""
 
     def __init__(self, what: str, package: str, extra: str) -> None:
-        super().__init__(f"{what} needs {package}, which is not installed: pip install 'unseen[{extra}]'.")
+        alone = find_spec("unseen.auditing") is None  # where the guard is a distribution of its own
+        where = f"unseen-guard[{extra.removeprefix('guard-')}]" if alone else f"unseen[{extra}]"
+        super().__init__(f"{what} needs {package}, which is not installed: pip install '{where}'.")
 
 
 class TooFewRecords(InputError):

@@ -247,14 +247,6 @@ def test_hostile_labels_break_no_line_of_the_metrics():
     assert name in {label for family in families for sample in family.samples for label in sample.labels.values()}
 
 
-def test_counting_a_request_takes_about_a_microsecond():
-    import timeit
-
-    counts = Counts()
-    each = min(timeit.repeat(lambda: counts.asked("mlflow", 200, "answered", 3, 0.004), number=5_000, repeat=5)) / 5_000
-    assert each < 5e-6  # 0.5 on a quiet machine
-
-
 @pytest.mark.parametrize("examples", [5, pytest.param(200, marks=pytest.mark.slow)])
 def test_the_api_is_what_its_document_says(tmp_path, examples):
     if examples > 5 and not os.environ.get("UNSEEN_LONG"):
@@ -269,7 +261,9 @@ def test_the_api_is_what_its_document_says(tmp_path, examples):
         gateway = runner.run(held.__aenter__())
         gateway.state.keys.add(tenant="acme", tier="basic")
         auth = {"openapi": {"token": {"bearer": TOKEN}}}
-        config = SchemathesisConfig.from_dict({"auth": auth, "generation": {"max-examples": examples, "mode": "all"}})
+        refusals = {"negative_data_rejection": {"expected-statuses": [400, 401, 404, 405, 409, 413, 415]}}
+        settings = {"auth": auth, "generation": {"max-examples": examples, "mode": "all"}, "checks": refusals}
+        config = SchemathesisConfig.from_dict(settings)
         schema = schemathesis.openapi.from_asgi("/openapi.json", admin_app(lambda: gateway, read), config=config)
         failed, tried = [], 0
         for event in from_schema(schema).execute():

@@ -116,7 +116,7 @@ def test_the_log_is_verified_shown_exported_and_shredded(home, capsys):
         assert out.count("\n") >= 3
     _, out, _ = run(capsys, "status", "policy.toml")
     assert "answered 3" in out
-    (log,) = (home / "guard-state" / "log").rglob("*.jsonl")
+    (log,) = (home / "guard-state" / "log" / "worker-0").glob("*.jsonl")
     log.write_bytes(log.read_bytes().replace(b'"records":1', b'"records":0', 1))
     code, out, _ = run(capsys, "log", "verify", "policy.toml")
     assert code == 1

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -69,8 +70,6 @@ def test_the_code_of_the_page_runs_in_order(tmp_path):
 @pytest.mark.parametrize("name", ["guard-runbook", "guard-deployment"])
 def test_policies_on_a_page_can_be_read(name):
     page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
-    import tomllib
-
     for block in re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
         content = {"upstream": {"url": "http://127.0.0.1:1"}, "routes": [{"protocol": "mlflow"}]} | tomllib.loads(block)
         policy_from(content)

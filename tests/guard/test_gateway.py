@@ -9,8 +9,12 @@ import msgspec
 import pytest
 from tests.guard.guards import SECRET, FakeModel, asked, opened, policy
 
+from unseen.guard.budget import Charge
+from unseen.guard.gateway import tenant_key_path
+from unseen.guard.leases import Leases
 from unseen.guard.log.entries import Asked, Done
 from unseen.guard.log.reading import entries
+from unseen.guard.log.verifying import verify
 from unseen.guard.stores.sqlite import SqliteStore
 from unseen.guard.upstream import Answer, gone
 
@@ -170,8 +174,8 @@ def test_a_restart_does_not_renew_a_budget(tmp_path):
     assert conversation(tmp_path, talk, tiers=tiers) == [200, 429, 429]
 
 
-def test_what_was_not_answered_is_not_charged(tmp_path):
-    tiers = {"t": {"budget": {"lifetime": 2}, "rate": "1000 per second"}}
+def test_what_the_model_never_answered_is_not_charged(tmp_path):
+    tiers = {"t": {"budget": {"lifetime": 9}, "rate": "1000 per second"}}
     model = FakeModel()
 
     async def talk(gateway, key):
@@ -191,7 +195,7 @@ def test_what_was_not_answered_is_not_charged(tmp_path):
         return found
 
     assert conversation(tmp_path, talk, model, tiers=tiers) == [502, 502, 422, 502, 502, 200, 502]
-    assert used(tmp_path, "key:").popitem()[1] == 1
+    assert used(tmp_path, "key:").popitem()[1] == 6  # all but the one that the model's server never answered
 
 
 def test_an_upstream_s_words_never_pass(tmp_path):
@@ -266,6 +270,80 @@ def test_a_failed_request_frees_its_idempotency_key(tmp_path):
     assert conversation(tmp_path, talk, model) == (502, 200)
 
 
+def test_a_lowered_cap_holds_for_what_is_held_already(tmp_path):
+    """A stock taken under the old cap is given back, and what is put back later is nobody's."""
+
+    async def run():
+        store = SqliteStore(tmp_path / "b.sqlite", power=False)
+        leases = Leases(store, lease=100, workers=1)
+        assert await leases.reserve([Charge("a", 1, 1000)]) is None
+        assert store.used("a") == {"a": 100}
+        answered = 1 + sum([await leases.reserve([Charge("a", 1, 5)]) is None for _ in range(20)])
+        leases.refund([Charge("a", 1, 1000)])
+        answered += sum([await leases.reserve([Charge("a", 1, 5)]) is None for _ in range(20)])
+        await leases.close()
+        found = store.used("a")
+        store.close()
+        return answered, found
+
+    answered, found = asyncio.run(run())
+    assert answered - 1 == 5  # one of them was refunded
+    assert found == {"a": 5}
+
+
+def test_a_raised_cap_is_open_at_once(tmp_path):
+    async def run():
+        store = SqliteStore(tmp_path / "b.sqlite", power=False)
+        leases = Leases(store, lease=10, workers=1)
+        refused = [await leases.reserve([Charge("a", 1, cap)]) is not None for cap in (1, 1, 3, 3, 3)]
+        await leases.close()
+        store.close()
+        return refused
+
+    assert asyncio.run(run()) == [False, True, False, False, True]
+
+
+def test_a_short_fingerprint_key_is_refused_and_hangs_nobody(tmp_path):
+    async def talk(gateway, key):
+        path = tenant_key_path(tmp_path / "state", "acme")
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"short")
+        first = await asyncio.wait_for(asked(gateway, ROW, key=key), 5)
+        path.unlink()
+        return first[0], (await asked(gateway, ROW, key=key))[0]
+
+    assert conversation(tmp_path, talk) == (500, 200)
+    assert len(tenant_key_path(tmp_path / "state", "acme").read_bytes()) == 32
+
+
+def test_a_store_that_fails_answers_nothing(tmp_path):
+    model = FakeModel()
+
+    async def talk(gateway, key):
+        gateway.state.store.close()
+        found = await asked(gateway, ROW, key=key)
+        gateway.state.store = SqliteStore(tmp_path / "state" / "budgets.sqlite")
+        gateway.state.leases._store = gateway.state.store
+        return found[0]
+
+    assert conversation(tmp_path, talk, model) == 503
+    assert model.asked == []
+
+
+def test_two_guards_on_one_state_write_two_chains(tmp_path):
+    async def run():
+        async with opened(policy(tmp_path), FakeModel()) as one, opened(policy(tmp_path), FakeModel()) as two:
+            _, key = one.state.keys.add(tenant="acme", tier="basic")
+            two.state.keys.refresh()
+            for _ in range(3):
+                await asked(one, ROW, key=key)
+                await asked(two, ROW, key=key)
+            return one.state.worker, two.state.worker
+
+    assert asyncio.run(run()) == (0, 1)
+    assert {verdict.bad for verdict in verify(tmp_path / "state" / "log")} == {""}
+
+
 def test_many_requests_at_once_never_pass_a_budget(tmp_path):
     tiers = {"t": {"budget": {"lifetime": 100}, "rate": "100000 per second, burst 10000"}}
 
@@ -319,7 +397,8 @@ def test_shadow_mode_writes_down_and_changes_nothing(tmp_path):
     found = conversation(tmp_path, talk, tiers=tiers, guard={"mode": "shadow"})
     assert [status for status, _, _ in found] == [200, 200, 200]
     assert json.loads(found[0][2]) == {"predictions": [[0.7123, 0.2, 0.0877]]}
-    assert [entry.shadow for entry in log(tmp_path)] == ["", "budget", "rate"]
+    assert [entry.shadow for entry in log(tmp_path)] == ["controls", "budget", "rate"]
+    assert {entry.controls for entry in log(tmp_path)} == {()}
 
 
 def test_nothing_is_answered_where_the_log_cannot_be_written(tmp_path, monkeypatch):

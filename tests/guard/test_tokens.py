@@ -7,7 +7,7 @@ import json
 import time
 
 import pytest
-from joserfc import jwt
+from joserfc import jws, jwt
 from joserfc.jwk import ECKey, RSAKey
 
 from unseen.guard.policy import Oidc
@@ -114,6 +114,38 @@ def test_keys_that_cannot_be_read_open_nothing_and_are_tried_again_later(tmp_pat
     known._next = 0.0
     known._known.clear()
     assert client(known, token(sub="grace")) is not None  # what was known stays known
+
+
+@pytest.mark.parametrize("name", ["sub", "unseen_tier", "unseen_tenant"])
+def test_a_claim_that_is_no_text_is_no_client_of_that_name(tmp_path, name):
+    claims = json.dumps({**CLAIMS, "exp": int(NOW + 600)} | {name: "a\ud800"}).encode()
+    shown = jws.serialize_compact({"alg": "ES256", "kid": "one"}, claims, KEY, algorithms=["ES256"])
+    found = client(tokens(tmp_path), shown)
+    assert found is None or found.tenant == "oidc"
+
+
+def test_keys_come_over_the_network_in_pieces(tmp_path, monkeypatch):
+    whole = json.dumps({"keys": [KEY.as_dict(private=False)]}).encode()
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(whole) + whole[:50])
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(whole[50:])
+        writer.close()
+
+    async def run():
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        where = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/keys"
+        known = OidcTokens(Oidc(issuer="https://id.example", audience="guard", jwks="https://id.example/keys"))
+        monkeypatch.setattr("unseen.guard.tokens.SCHEME", "http://")
+        known._settings = Oidc(issuer="https://id.example", audience="guard", jwks=where)
+        found = await known.client_of(token(), NOW)
+        server.close()
+        return found
+
+    assert asyncio.run(run()) is not None
 
 
 def test_a_tenant_that_is_no_plain_name_is_nobody_s(tmp_path):

@@ -55,7 +55,7 @@ def watch(folder, detector=None, *, ladder=LADDER, delay=(600.0, 7200.0), seed=0
 
 def refusal(watched, client, now, made=0.0):
     try:
-        watched.standing(Client(client, "t", "b"), now, made)
+        watched.standing(Client(client, "t", "b", since=made), now)
     except Refused as refused:
         return refused.status
     return None
@@ -106,8 +106,9 @@ def test_shadow_takes_no_step(tmp_path):
     assert refusal(watched, "bad", 99 * DAY) is None
     assert not watched.tightened("bad", 99 * DAY)
     assert [fields["what"] for name, fields in watched._writer.entries if name == "Done"] == [
-        *("would-alert", "would-tighten", "would-reauthenticate", "would-suspend")
+        *("would-alert", "would-tighten", "would-reauthenticate", "would-suspend", "would-suspend")
     ]
+    assert watched.all()["bad"].steps == {}  # to enforce later begins anew
 
 
 def test_standings_outlive_a_restart_and_are_shared_and_can_be_forgotten(tmp_path):
@@ -123,6 +124,16 @@ def test_standings_outlive_a_restart_and_are_shared_and_can_be_forgotten(tmp_pat
     assert released(tmp_path, "bad")
     assert not released(tmp_path, "bad")
     assert read_standings(tmp_path) == {}
+
+
+def test_two_workers_never_lose_each_other_s_standings(tmp_path):
+    first, second = watch(tmp_path, ladder=("suspend",)), watch(tmp_path, Alarm("other"), ladder=("suspend",))
+    first.refresh(0.0)
+    second.refresh(0.0)
+    first.look(Query("bad", 0.0))
+    second.look(Query("other", 0.3))
+    assert set(read_standings(tmp_path)) == {"bad", "other"}
+    assert refusal(first, "other", DAY) == refusal(second, "bad", DAY) == 403
 
 
 def test_a_detector_that_fails_is_written_down_and_the_others_look_on(tmp_path):

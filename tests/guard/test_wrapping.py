@@ -57,11 +57,42 @@ def test_a_model_that_fails_is_charged_and_written_down(tmp_path):
     assert [(entry.status, entry.reason) for entry in log(tmp_path)] == [(500, "fault")]
 
 
+def test_a_wrapped_model_gives_only_what_its_route_says(tmp_path):
+    labels = wrap(MODEL, policy(tmp_path, routes=[{"protocol": "mlflow", "answers": "labels"}]))
+    with pytest.raises(Refused, match="no probabilities"):
+        labels.predict_proba(X[:2])
+    assert labels.predict(X[:2]).shape == (2,)
+    labels.close()
+    with pytest.raises(Refused, match="was closed"):
+        labels.predict(X[:2])
+    numbers = wrap(Numbers(), policy(tmp_path))
+    with pytest.raises(Refused, match="withheld"):
+        numbers.predict(X[:2])
+    numbers.close()
+
+
+class Numbers:
+    def predict(self, X):
+        return X[:, 0] * 1.2345678
+
+
+def test_a_wrapped_model_has_rates_and_works_inside_a_loop(tmp_path):
+    async def run():
+        tiers = {"t": {"budget": {"lifetime": 100}, "rate": "1 per hour, burst 2"}}
+        guarded = wrap(MODEL, policy(tmp_path, tiers=tiers))
+        found = [guarded.predict(X[:1]).shape for _ in range(2)]
+        with pytest.raises(Refused, match="Too many calls"):
+            guarded.predict(X[:1])
+        guarded.close()
+        return found
+
+    assert asyncio.run(run()) == [(1,), (1,)]
+
+
 def test_what_is_no_table_and_what_is_no_policy_are_refused(tmp_path):
     guarded = wrap(MODEL, policy(tmp_path, tiers=TIERS))
-    for wrong in (X[0], np.array([["a", "b"]])):
-        with pytest.raises(DataError):
-            guarded.predict_proba(wrong)
+    with pytest.raises(DataError):
+        guarded.predict_proba(X[0])
     guarded.close()
     with pytest.raises(PolicyError, match="no tier"):
         wrap(MODEL, policy(tmp_path, tiers=TIERS), tier="x")

@@ -56,7 +56,8 @@ def find(name: str) -> Control:
     if wanted in REFUSED:
         raise PlanError(f"{wanted} is refused as a control: {REFUSED[wanted]}.")
     if wanted not in known:
-        raise PlanError(f"there is no control {name!r}{did_you_mean(wanted, known)}; known are {', '.join(known)}.")
+        hint = did_you_mean(wanted, known) or f"; known are {', '.join(known)}."
+        raise PlanError(f"there is no control {name!r}{hint}")
     return known[wanted]
 
 

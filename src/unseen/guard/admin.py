@@ -358,7 +358,7 @@ class Admin:
         if process.returncode:
             raise Refused(500, "fault", "The log could not be read.")
         verdicts = msgspec.json.decode(said, type=list[Verdict])
-        return Verdicts(not any(verdict.bad for verdict in verdicts), verdicts)
+        return Verdicts(bool(verdicts) and not any(verdict.bad for verdict in verdicts), verdicts)
 
     async def _counted(self) -> dict[int, Snapshot]:
         gateway = self._current()

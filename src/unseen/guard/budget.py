@@ -5,7 +5,7 @@ answer may have left. Accounts are names such as `key:ab12:lifetime`; caps come 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Protocol
@@ -49,7 +49,7 @@ class Kept:
 
     status: int
     content_type: str
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 class Store(Protocol):

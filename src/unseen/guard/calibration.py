@@ -23,10 +23,17 @@ def calibrate_from(path: Path, target: float, seed: int) -> str:
     if not 0 < target < 1:
         raise DataError(f"the rate of client-days that may be flagged must be between 0 and 1, got {target:g}.")
     past = _read(path)
-    found = list(_calibrations(past, target, seed))
+    found = [_measured(one) for one in _calibrations(past, target, seed)]
     if not any(isinstance(one, Calibration) for one in found):
         raise DataError(f"{path} holds too little to choose any threshold: {found[0] if found else 'no queries'}")
     return "\n".join(line for one in found for line in _lines(one)) + "\n"
+
+
+def _measured(one: Calibration | str) -> Calibration | str:
+    """Return a calibration whose alarms could be counted, or why it is none."""
+    if isinstance(one, str) or any(rate.value is not None for rate in one.rates):
+        return one
+    return f"{one.detector}: not chosen: no client-days were left to count its alarms on."
 
 
 def _read(path: Path) -> list[PastQuery]:

@@ -142,6 +142,7 @@ def _server(policy: Policy) -> Iterator[Finding]:
     if not _loopback(host):
         sentence = "it is reached from other machines, and speaks no TLS: put a proxy that does in front of it."
         yield note("guard.listen", sentence)
+    yield from _places(policy)
     if server.admin is not None:
         if not _loopback(address_of(server.admin)[0]):
             yield refuse("guard.admin", "the admin API listens on a loopback address only.")
@@ -164,6 +165,26 @@ def _server(policy: Policy) -> Iterator[Finding]:
             yield note("guard.workers", "each worker's detectors see its own share of a client's queries.")
 
 
+def _places(policy: Policy) -> Iterator[Finding]:
+    """Where secrets and budgets are to be found."""
+    server, store = policy.guard, policy.store
+    named = {"guard.secret": server.secret, "guard.admin_token": server.admin_token}
+    named |= {"upstream.authorization": policy.upstream.authorization, "store.url": store.url}
+    for place, where in named.items():
+        if where is not None and not where.startswith(("env:", "file:")):
+            yield refuse(place, "a secret is named as 'env:NAME' or 'file:PATH', and never stands in the policy.")
+    if (store.kind == "sqlite") != (store.url is None):
+        word = "takes no url: it is a file of the state" if store.kind == "sqlite" else "needs url = 'env:NAME'"
+        yield refuse("store", f"{store.kind} {word}.")
+    if server.admin is not None and server.admin == server.listen and address_of(server.listen)[1]:
+        yield refuse("guard.admin", "it is the address that clients use: give it a port of its own.")
+    for holder, budget in (("tenant", policy.budgets.tenant), ("total", policy.budgets.total)):
+        if budget.per_neighbourhood is not None:
+            yield refuse(
+                f"budgets.{holder}.per_neighbourhood", "neighbourhoods are counted for each key: set it in a tier."
+            )
+
+
 def _detectors(policy: Policy) -> Iterator[Finding]:
     if not policy.detectors:
         yield note("detectors", "there is none: probing is not noticed; see unseen guard calibrate.")
@@ -171,6 +192,8 @@ def _detectors(policy: Policy) -> Iterator[Finding]:
         from_settings(policy.detectors)
     except InputError as error:
         yield refuse("detectors", str(error))
+    if not policy.actions.ladder:
+        yield refuse("actions.ladder", "it has no step: write ['log'] at least.")
     low, high = policy.actions.delay_s
     if not 0 <= low <= high:
         yield refuse("actions.delay_s", "it is written [LEAST, MOST] in seconds, the least first.")

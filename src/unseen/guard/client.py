@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Client:
     """Who asks: `id` is what budgets and detectors count by, `key` is the key or token that was shown.
 
-    `scopes` names the routes that are open to it; none named is all of them.
+    `scopes` names the routes that are open to it; none named is all of them. `since` is when the key was made, or the
+    token issued, in seconds since 1970.
     """
 
     id: str
@@ -15,6 +16,7 @@ class Client:
     tier: str
     scopes: frozenset[str] = frozenset()
     key: str = ""
+    since: float = 0.0
 
     def may_use(self, route: str) -> bool:
         """Whether a route is open to it."""

@@ -19,6 +19,8 @@ from unseen.guard.policy import Policy, read_policy
 from unseen.guard.proposing import PROTOCOLS, proposal
 from unseen.guard.secrets import derive, read_secret, strong
 
+OPEN_END = "; no orderly end: what may have been cut off there would not be seen"
+LONGEST_DAYS = 36_500
 HOUR_S, DAY_S = 3600.0, 86_400.0
 Command = Callable[[argparse.Namespace], int]
 
@@ -154,16 +156,37 @@ def _add(arguments: argparse.Namespace) -> int:
     routes = {route.name or route.protocol for route in policy.routes}
     if unknown := [route for route in arguments.route if route not in routes]:
         raise PolicyError(f"the policy has no route {unknown[0]!r}; it has {sorted(routes)}.")
+    if arguments.days is not None and not 0 < arguments.days <= LONGEST_DAYS:
+        raise PolicyError(f"--days is above 0 and at most {LONGEST_DAYS:,}, got {arguments.days:g}.")
     expires = None if arguments.days is None else time.time() + arguments.days * DAY_S
-    ring = _ring(policy)
-    return _hand_over(
-        *ring.add(tenant=arguments.tenant, tier=arguments.tier, scopes=arguments.route, expires=expires), arguments.out
+    _free(arguments.out)
+    key, token = _ring(policy).add(
+        tenant=arguments.tenant, tier=arguments.tier, scopes=arguments.route, expires=expires
     )
+    _write_down(policy, "key-added", key)
+    return _hand_over(key, token, arguments.out)
 
 
 def _rotate(arguments: argparse.Namespace) -> int:
-    ring = _ring(read_policy(arguments.policy))
-    return _hand_over(*ring.rotate(arguments.id, arguments.overlap_hours * HOUR_S), arguments.out)
+    policy = read_policy(arguments.policy)
+    if not 0 <= arguments.overlap_hours <= 24 * LONGEST_DAYS:
+        raise PolicyError(f"--overlap-hours is from 0 to {24 * LONGEST_DAYS:,}, got {arguments.overlap_hours:g}.")
+    _free(arguments.out)
+    key, token = _ring(policy).rotate(arguments.id, arguments.overlap_hours * HOUR_S)
+    _write_down(policy, "key-rotated", key)
+    return _hand_over(key, token, arguments.out)
+
+
+def _free(out: Path | None) -> None:
+    if out is not None and out.exists():
+        raise FolderError(f"{out} is there already, and may be the only copy of another key: name another file.")
+
+
+def _write_down(policy: Policy, what: str, key: Key) -> None:
+    """Leave a record of a change in a chain of the log that no worker writes."""
+    from unseen.guard.gateway import changes_written
+
+    changes_written(policy, what, client=key.client.id, detail=key.id)
 
 
 def _hand_over(key: Key, token: str, out: Path | None) -> int:
@@ -190,7 +213,9 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _revoke(arguments: argparse.Namespace) -> int:
-    key = _ring(read_policy(arguments.policy)).revoke(arguments.id)
+    policy = read_policy(arguments.policy)
+    key = _ring(policy).revoke(arguments.id)
+    _write_down(policy, "key-revoked", key)
     sys.stdout.write(f"key {key.id} of tenant {key.tenant} opens nothing any more.\n")
     return 0
 
@@ -220,7 +245,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         torn = f"; {one.torn_bytes} torn bytes of killed writers" if one.torn_bytes else ""
         sys.stdout.write(
             f"{one.chain}: {state}; {one.records} records, {one.signed} signatures by {said}, "
-            f"{one.unsigned} records after the last{torn}\n"
+            f"{one.unsigned} records after the last{torn}{'' if one.ended else OPEN_END}\n"
         )
     return 1 if any(one.bad for one in verdicts) else 0
 

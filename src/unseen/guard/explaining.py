@@ -90,7 +90,7 @@ def _budget(budget: Budget) -> str:
 
 def _kept(policy: Policy) -> Iterator[str]:
     stranded = policy.guard.workers * policy.store.lease
-    disk = "also a power cut" if policy.store.durability == "power" else "a killed process, not a power cut"
+    disk = "a power cut too" if policy.store.durability == "power" else "a killed process, not a power cut"
     yield (
         f"Budgets are charged in {policy.store.kind} before the model is asked, and survive {disk}. "
         f"A crash strands at most {stranded} records of each; it never lets more through."

@@ -3,17 +3,19 @@
 import asyncio
 import hashlib
 import os
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from unseen import __version__
 from unseen.control import Hardening
-from unseen.errors import PolicyError
+from unseen.disk import held, write_whole
+from unseen.errors import FolderError, PolicyError
 from unseen.guard.answering import Controls
 from unseen.guard.budget import Store
 from unseen.guard.checking import hardenings, refuse_useless
@@ -28,6 +30,7 @@ from unseen.guard.layers.paced import paced
 from unseen.guard.layers.recorded import recorded
 from unseen.guard.layers.understood import understood
 from unseen.guard.leases import Leases
+from unseen.guard.log.entries import Done
 from unseen.guard.log.writer import Writer
 from unseen.guard.neighbourhood import Neighbourhoods
 from unseen.guard.pace import Pace
@@ -38,12 +41,17 @@ from unseen.guard.stores import open_store
 from unseen.guard.upstream import Upstream
 from unseen.guard.watching import Watch
 
+OUTSIDE = 1_000  # the first place of commands, beyond those of workers
+PLACES = 256  # processes that may share one state
+
 
 @dataclass(eq=False)
 class State:
     """What one worker holds open: it outlives policies, which come and go by reload."""
 
     folder: Path
+    place: IO[str]  # the lock of this worker's chain
+    worker: int
     secret: bytes = field(repr=False)
     keys: KeyRing
     store: Store
@@ -65,6 +73,16 @@ class State:
         exports = self.shipping.shipped() if self.shipping else ()
         return self.counts.snapshot(self.leases.waits, self.leases.wait_s, exports)
 
+    def close_now(self) -> None:
+        """Do what `close` does, where no lease was taken: for callers outside an event loop."""
+        self.leases.thread.shutdown()
+        self.store.close()
+        if self.shipping is not None:
+            self.shipping.close()
+            self.shipping.settle()
+        self.writer.close()
+        self.place.close()
+
     async def close(self) -> None:
         """Give back what is held, send what exports wait for, sign the log's last head, let go of everything."""
         await self.leases.close()
@@ -73,15 +91,22 @@ class State:
             await asyncio.to_thread(self.shipping.close)
             self.shipping.settle()
         self.writer.close()
+        self.place.close()
 
 
 def open_state(policy: Policy, worker: int = 0) -> State:
-    """Open what a worker needs; call it inside the event loop. Raises `PolicyError` or `FolderError`."""
+    """Open what a worker needs. Raises `PolicyError` or `FolderError`.
+
+    `worker` is the first place that is tried: a chain of the log has one writer, so one that is taken is passed over.
+    """
     secret = strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret")
     folder = Path(policy.guard.state)
+    worker, place = _free_place(folder / "log", worker)
     store = open_store(policy.store, folder)
     state = State(
         folder=folder,
+        place=place,
+        worker=worker,
         secret=secret,
         keys=KeyRing(folder, derive(secret, "keys")),
         store=store,
@@ -101,6 +126,31 @@ def open_state(policy: Policy, worker: int = 0) -> State:
     return state
 
 
+def changes_written(policy: Policy, what: str, *, client: str, detail: str) -> None:
+    """Write one change to the log from outside the guard, in a chain that no worker has."""
+    secret = strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret")
+    log = Path(policy.guard.state) / "log"
+    worker, place = _free_place(log, OUTSIDE)
+    with place:
+        writer = Writer(
+            log / f"worker-{worker}", signing_key(secret), policy.log, policy=policy.digest, version=__version__
+        )
+        writer.append(Done, what=what, client=client, detail=detail)
+        writer.close()
+        if os.geteuid() == 0:  # written by root, verified by the guard's user
+            owner = log.parent.stat()
+            chain = log / f"worker-{worker}"
+            for path in (log, log / f"worker-{worker}.lock", chain, *chain.iterdir()):
+                os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _free_place(log: Path, first: int) -> tuple[int, IO[str]]:
+    for worker in range(first, first + PLACES):
+        if (place := held(log / f"worker-{worker}.lock")) is not None:
+            return worker, place
+    raise FolderError(f"{PLACES} guards write in {log} already: give this one a state of its own.")
+
+
 def signing_key(secret: bytes) -> Ed25519PrivateKey:
     """Return the key that signs the log."""
     return Ed25519PrivateKey.from_private_bytes(derive(secret, "log signatures"))
@@ -114,18 +164,16 @@ def tenant_key_path(folder: Path, tenant: str) -> Path:
 def read_tenant_key(folder: Path, tenant: str) -> bytes:
     """Return the random key of a tenant's fingerprints, made if there is none; deleting its file shreds them."""
     path = tenant_key_path(folder, tenant)
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        key = path.read_bytes()
-        while len(key) < 32:  # another worker is writing it
-            time.sleep(0.001)
-            key = path.read_bytes()
-        return key
-    with os.fdopen(handle, "wb") as file:
-        file.write(os.urandom(32))
-    return path.read_bytes()
+    if not path.exists():
+        made = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
+        write_whole(made, os.urandom(32))
+        with suppress(FileExistsError):  # of two workers that make one, the first is taken by both
+            os.link(made, path)
+        made.unlink()
+    key = path.read_bytes()
+    if len(key) != 32:
+        raise FolderError(f"{path} does not hold a fingerprint key: restore it, or delete it to shred what it made.")
+    return key
 
 
 class Gateway:

@@ -1,7 +1,6 @@
 """API keys: made from 32 random bytes, kept as a keyed hash (BLAKE2b), found by prefix, compared in constant time."""
 
 import base64
-import fcntl
 import hmac
 import os
 import secrets
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from unseen.disk import write_whole
+from unseen.disk import alone, write_whole
 from unseen.errors import FolderError, PolicyError
 from unseen.guard.client import Client
 
@@ -44,7 +43,7 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def client(self) -> Client:
         """Who asks with it: a rotated key stays the same client, with the same budgets."""
-        return Client(self.replaces or self.id, self.tenant, self.tier, frozenset(self.scopes), self.id)
+        return Client(self.replaces or self.id, self.tenant, self.tier, frozenset(self.scopes), self.id, self.created)
 
 
 class KeyRing:
@@ -87,11 +86,6 @@ class KeyRing:
         key = self._keys.get(_id_of(token))
         same = hmac.compare_digest(self._hash(token), key.hash if key else NOTHING)
         return self._clients[key.id] if key is not None and same and key.valid(now) else None
-
-    def made(self, name: str) -> float:
-        """Return when a key was made; for ever ago where it is none of ours."""
-        key = self._keys.get(name)
-        return key.created if key else 0.0
 
     def add(
         self,
@@ -154,15 +148,15 @@ class KeyRing:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Read and write while nobody else does: of two changes at once, none is lost."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self._path.parent / "keys.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone(self._path):
             self.refresh()
             yield
 
     def _write(self, keys: list[Key]) -> None:
         write_whole(self._path, msgspec.json.format(msgspec.json.encode(keys)))
+        if os.geteuid() == 0:  # made by root, read by the guard: it belongs to whom the folder belongs to
+            owner = self._path.parent.stat()
+            os.chown(self._path, owner.st_uid, owner.st_gid)
         self._seen = None
         self.refresh()
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from unseen.guard.budget import Ask, Charge, Grant, Store
 
 Waiting = tuple[Sequence[Charge], "asyncio.Future[Charge | None]"]
+NEAR = "near:"  # accounts of neighbourhoods: too many to keep a stock of each
 SHARE = 10  # a worker holds at most a tenth of its share of a cap, so that small caps are not stranded in leases
 
 
@@ -22,6 +23,8 @@ class Leases:
         self._lease = lease
         self._workers = workers
         self._left: dict[str, int] = {}
+        self._caps: dict[str, int] = {}  # under which what is left was taken
+        self._back: dict[str, int] = {}  # taken under a cap that has since been lowered: no longer anybody's to spend
         self._waiting: list[Waiting] = []
         self._task: asyncio.Task[None] | None = None
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="budget")
@@ -46,22 +49,26 @@ class Leases:
     def refund(self, charges: Sequence[Charge]) -> None:
         """Put back what was charged for an answer that cannot have left, for this worker's next request."""
         for charge in charges:
-            self._left[charge.account] = self._left.get(charge.account, 0) + charge.amount
+            lowered = self._caps.get(charge.account, charge.cap) < charge.cap
+            stock = self._back if lowered else self._left
+            stock[charge.account] = stock.get(charge.account, 0) + charge.amount
 
     async def close(self) -> None:
         """Give back what is held. Nothing may be reserved afterwards."""
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
         held = {account: left for account, left in self._left.items() if left > 0}
+        for account, left in self._back.items():
+            held[account] = held.get(account, 0) + left
         self._left.clear()
         if held:
             await asyncio.get_running_loop().run_in_executor(self.thread, self._store.give_back, held)
         self.thread.shutdown()
 
     def _take(self, charges: Sequence[Charge]) -> bool:
-        left = self._left
+        left, caps = self._left, self._caps
         for charge in charges:
-            if left.get(charge.account, 0) < charge.amount:
+            if left.get(charge.account, 0) < charge.amount or caps.get(charge.account, 0) > charge.cap:
                 return False
         for charge in charges:
             left[charge.account] -= charge.amount
@@ -78,13 +85,17 @@ class Leases:
                         future.set_exception(error)
 
     async def _serve_batch(self, batch: list[Waiting]) -> None:
+        self._lower([charge for charges, _ in batch for charge in charges])
         asked = self._asks([charges for charges, _ in batch])
+        back, self._back = self._back, {}
         loop = asyncio.get_running_loop()
-        grants = await loop.run_in_executor(self.thread, self._store.reserve, asked)
+        grants = await loop.run_in_executor(self.thread, self._step, back, asked)
         for asks, grant in zip(asked, grants, strict=True):
             if grant.refused is None:
                 for ask, amount in zip(asks, grant.amounts, strict=True):
                     self._left[ask.account] = self._left.get(ask.account, 0) + amount
+        for charges, _ in batch:
+            self._caps |= {charge.account: charge.cap for charge in charges}
         for (charges, future), asks, grant in zip(batch, asked, grants, strict=True):
             if future.done():  # whoever waited has gone: nothing was taken for them
                 continue
@@ -96,6 +107,21 @@ class Leases:
             else:  # somebody else took what was meant for this one: once more
                 self._waiting.append((charges, future))
         self._left = {account: left for account, left in self._left.items() if left}
+        self._caps = {account: cap for account, cap in self._caps.items() if not account.startswith(NEAR)}
+
+    def _lower(self, charges: Sequence[Charge]) -> None:
+        """Take out of the stock what was taken under a higher cap than today's: it may be beyond it."""
+        for charge in charges:
+            if self._caps.get(charge.account, 0) > charge.cap and (left := self._left.pop(charge.account, 0)):
+                self._back[charge.account] = self._back.get(charge.account, 0) + left
+
+    def _step(self, back: dict[str, int], asked: list[list[Ask]]) -> list[Grant]:
+        if back:
+            self._store.give_back(back)
+        return self._store.reserve(asked)
+
+    def _stock(self, cap: int) -> int:
+        return max(1, min(self._lease, cap // (SHARE * self._workers)))
 
     def _asks(self, requests: list[Sequence[Charge]]) -> list[list[Ask]]:
         """Return what each request lacks, given what is held and what those before it will bring."""
@@ -107,7 +133,7 @@ class Leases:
                 there = planned.get(charge.account, 0)
                 if there < charge.amount:
                     need = charge.amount - there
-                    stock = max(1, min(self._lease, charge.cap // (SHARE * self._workers)))
+                    stock = 0 if charge.account.startswith(NEAR) else self._stock(charge.cap)
                     asks.append(Ask(charge.account, need, max(need, stock), charge.cap))
                     there += max(need, stock)
                 planned[charge.account] = there - charge.amount

@@ -1,7 +1,8 @@
 """The guard as ASGI middleware: in front of an application of the same process, without a second server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from unseen.guard.asgi import App, Receive, Send
 from unseen.guard.gateway import Gateway, open_state
 from unseen.guard.policy import Policy, policy_from, read_policy
 from unseen.guard.serving import open_gateway
-from unseen.guard.upstream import HEADERS, Answer, gone, refused_by, too_long
+from unseen.guard.upstream import HEADERS, Answer, gone, late, refused_by, too_long
 
 Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
@@ -30,6 +31,7 @@ class Middleware:
             else read_policy(policy)
         )
         self._gateway: Gateway | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._guard = App(self._current)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -40,6 +42,7 @@ class Middleware:
         if self._gateway is None:
             state = open_state(self._policy)
             self._gateway = open_gateway(self._policy, state, upstream=ApplicationUpstream(self._app, self._policy))
+            self._watching = asyncio.create_task(self._gateway.watch.run())
         await self._guard(scope, receive, send)
 
     def _current(self) -> Gateway:
@@ -51,6 +54,8 @@ class Middleware:
         async def sending(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "lifespan.shutdown.complete" and self._gateway is not None:
                 gateway, self._gateway = self._gateway, None
+                if self._watching is not None:
+                    self._watching.cancel()
                 await gateway.state.close()
             await send(message)
 
@@ -63,36 +68,46 @@ class ApplicationUpstream:
     def __init__(self, app: Application, policy: Policy) -> None:
         self._app = app
         self._most = policy.upstream.max_response_bytes
+        self._timeout_s = policy.upstream.timeout_s
 
     async def ask(self, path: str, body: bytes | None) -> Answer:
         """See `upstream.Upstream`."""
         status, parts, size = 0, [], 0
-        async for message in self._messages(path, body):
-            if message["type"] == "http.response.start":
-                status = int(message["status"])
-            elif message["type"] == "http.response.body":
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > self._most:
-                    raise too_long()
+        try:
+            async with asyncio.timeout(self._timeout_s), aclosing(self._messages(path, body)) as messages:
+                async for message in messages:
+                    if message["type"] == "http.response.start":
+                        status = int(message["status"])
+                    elif message["type"] == "http.response.body":
+                        parts.append(message.get("body", b""))
+                        size += len(parts[-1])
+                        if size > self._most:
+                            raise too_long()
+        except TimeoutError:
+            raise late() from None
         if not status:
             raise gone()
         return Answer(status, b"".join(parts))
 
     async def stream(self, path: str, body: bytes) -> AsyncIterator[bytes]:
         """See `upstream.Upstream`."""
-        async for message in self._messages(path, body):
-            if message["type"] == "http.response.start":
-                if message["status"] != 200:
-                    raise refused_by(int(message["status"]))
-                yield b""
-            elif message["type"] == "http.response.body":
-                yield message.get("body", b"")
+        size = 0
+        async with aclosing(self._messages(path, body)) as messages:
+            async for message in messages:
+                if message["type"] == "http.response.start":
+                    if message["status"] != 200:
+                        raise refused_by(int(message["status"]))
+                    yield b""
+                elif message["type"] == "http.response.body":
+                    size += len(message.get("body", b""))
+                    if size > self._most:
+                        raise too_long()
+                    yield message.get("body", b"")
 
     async def close(self) -> None:
         """See `upstream.Upstream`."""
 
-    async def _messages(self, path: str, body: bytes | None) -> AsyncIterator[MutableMapping[str, Any]]:
+    async def _messages(self, path: str, body: bytes | None) -> AsyncGenerator[MutableMapping[str, Any]]:
         queue: asyncio.Queue[MutableMapping[str, Any] | None] = asyncio.Queue(maxsize=16)
         given = iter([{"type": "http.request", "body": body or b"", "more_body": False}])
 

@@ -111,7 +111,10 @@ class Clients(_Record, frozen=True):
 
 
 class Verdict(_Record, frozen=True):
-    """What was found of one worker's chain; `bad` names the first record that is wrong, "" where none is."""
+    """What was found of one chain; `bad` names the first record that is wrong, "" where none is.
+
+    Where it has no orderly end (`ended`), what may have been cut off there would not be seen.
+    """
 
     chain: str
     records: int
@@ -119,6 +122,7 @@ class Verdict(_Record, frozen=True):
     unsigned: int
     torn_bytes: int
     bad: str
+    ended: bool
 
 
 class Verdicts(_Record, frozen=True):

@@ -63,6 +63,9 @@ class Route(_Noun, frozen=True):
     """One surface of the upstream: its protocol, its path, and what its answers are.
 
     `outputs` says it for named outputs, columns or JSON pointers; `classes` is how many classes there are, where known.
+    `features` names what a record has, and nothing else is let in: its columns, or, for open-inference-v2, the inputs.
+    `shape` is that of one record where it is more than a row, such as [28, 28]; `path` the one model of a V1 or V2
+    server, such as "/v2/models/credit".
     """
 
     protocol: Protocol
@@ -71,10 +74,15 @@ class Route(_Noun, frozen=True):
     answers: Kind = "probabilities"
     outputs: dict[str, Kind] = {}
     records: str = ""  # JSON pointer to the array of records in a request, protocol "json" only
+    fields: tuple[str, ...] = ()  # json: pointers to what else of a request is let through
+    features: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
+    width: int = 1  # how many numbers the answer to one record has, where it is values
     classes: int | None = None
     step: float = 0.01  # grid of the coarse form of a number, in units of its scale
     scales: tuple[float, ...] = ()  # one unit for each feature, in order; 1 where none is said
     embeddings: bool = False  # openai: whether embeddings may be asked for
+    models: tuple[str, ...] = ()  # openai: those that may be asked; any where none is named
 
 
 class Budget(_Noun, frozen=True):
@@ -351,5 +359,7 @@ def _counts(policy: Policy) -> list[tuple[str, float, float | None]]:
     found += [(f"log.exports {n + 1}.queue", 1, export.queue) for n, export in enumerate(policy.log.exports)]
     found += [(f"log.exports {n + 1}.every_s", 1, export.every_s) for n, export in enumerate(policy.log.exports)]
     found += [("neighbourhood.radius", 1e-9, policy.neighbourhood.radius)]
-    found += [(f"routes {number + 1}.step", 1e-12, route.step) for number, route in enumerate(policy.routes)]
+    for number, route in enumerate(policy.routes):
+        found += [(f"routes {number + 1}.step", 1e-12, route.step), (f"routes {number + 1}.width", 1, route.width)]
+        found += [(f"routes {number + 1}.shape", 1, size) for size in route.shape]
     return found

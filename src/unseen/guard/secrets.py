@@ -29,13 +29,13 @@ def read_secret(where: str, what: str) -> bytes:
 def _from_file(path: Path, what: str) -> bytes:
     try:
         secret = path.read_bytes().rstrip(b"\r\n")
-        others = path.stat().st_mode & 0o077
+        others = path.stat().st_mode & 0o027  # a group may read it: credentials of systemd come so
     except OSError as error:
         raise PolicyError(f"{what} is read from the file {path}: {error.strerror}.") from None
     if not secret:
         raise PolicyError(f"{what} is read from the file {path}, which is empty.")
     if others:
-        raise PolicyError(f"{what} stands in {path}, which others than its owner may read: chmod 600 {path}.")
+        raise PolicyError(f"{what} stands in {path}, which others may read or its group may write: chmod 600 {path}.")
     return secret
 
 

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from unseen.guard.checking import refuse_useless
 from unseen.guard.connection import GuardedHttp
 from unseen.guard.detectors import from_settings
 from unseen.guard.gateway import Gateway, State, open_state
+from unseen.guard.keys import KeyRing
 from unseen.guard.log.entries import Done
 from unseen.guard.policy import Policy, address_of, read_policy
 from unseen.guard.snapshots import keep_writing
@@ -37,8 +39,9 @@ def serve(path: Path, say: Callable[[str], None] = print) -> int:
     """
     policy = read_policy(path)
     refuse_useless(policy)
-    if policy.oidc is None and not (Path(policy.guard.state) / "keys.json").exists():
-        raise PolicyError("nobody could ask: there is no key and no [oidc]; make one with: unseen guard keys add.")
+    keys = KeyRing(Path(policy.guard.state), b"").all()
+    if policy.oidc is None and not any(key.valid(time.time()) for key in keys):
+        raise PolicyError("nobody could ask: there is no key that opens, and no [oidc]: see unseen guard keys add.")
     sock = _listen(*address_of(policy.guard.listen))
     say(f"unseen guard listens on {policy.guard.listen}, in front of {policy.upstream.url}, mode {policy.guard.mode}.")
     if policy.guard.workers == 1:
@@ -82,6 +85,7 @@ class Worker:
         self._policy = policy
         self._number = number
         self._gateway: Gateway | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._counting: asyncio.Task[None] | None = None
         self._old: list[Gateway] = []  # gateways of earlier policies, whose last answers may be on their way
 
@@ -102,7 +106,8 @@ class Worker:
             self._handle_signals([server for server, _ in servers])
             await asyncio.gather(*(server.serve(sockets=[opened]) for server, opened in servers))
         finally:
-            self._watching.cancel()
+            if self._watching is not None:
+                self._watching.cancel()
             if self._counting is not None:
                 self._counting.cancel()
             for gateway in filter(None, [*self._old, self._gateway]):
@@ -148,7 +153,8 @@ class Worker:
             return
         writer.policy = policy.digest
         self._gateway = new
-        self._watching.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
         self._watching = asyncio.create_task(new.watch.run())
         writer.append(Done, what="policy", detail=policy.digest)
         self._old.append(old)

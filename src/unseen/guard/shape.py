@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from math import floor
+from math import floor, inf
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from unseen.control import Floats
 from unseen.controls.coarse import coarse_form, coarse_rows
 from unseen.errors import DataError
+from unseen.guard.fitting import refuse_uneven
 from unseen.guard.policy import Route
 from unseen.guard.refusal import bad
 from unseen.guard.wire import encode
@@ -23,7 +24,10 @@ TEXTS = 997  # how many places a text may take as one feature: far apart, and th
 
 
 def coarse_forms(rows: Sequence[Any], route: Route) -> list[bytes]:
-    """Return the coarse form of each record: numbers on the route's grid, texts folded. Raises `Refused`."""
+    """Return the coarse form of each record: numbers on the route's grid, texts folded. Raises `Refused`.
+
+    A text that is a number is that number, unless the records are texts to begin with: a model may read it as one.
+    """
     scales = route.scales
     try:
         first = rows[0]
@@ -31,9 +35,12 @@ def coarse_forms(rows: Sequence[Any], route: Route) -> list[bytes]:
             fitting = len(scales) == len(first)
             steps = [route.step * scale for scale in scales] if fitting else [route.step] * len(first)
             return _plain_forms(rows, steps)
+        read = rows if route.protocol == "openai" else [_read(row) for row in rows]
         if scales and isinstance(first, Mapping) and len(scales) == len(first):
-            return [coarse_form(row, _steps_by_name(row, route)) for row in rows]
-        return [coarse_form(row, route.step) for row in rows]
+            return [coarse_form(row, _steps_by_name(row, route)) for row in read]
+        if scales and isinstance(first, list) and len(scales) == len(first):
+            return [coarse_form(row, [route.step * scale for scale in scales]) for row in read]
+        return [coarse_form(row, route.step) for row in read]
     except (DataError, ValueError, TypeError, RecursionError):
         raise bad("shape", "A record must be made of numbers, texts, truth values, arrays and objects.") from None
 
@@ -43,24 +50,36 @@ def _steps_by_name(row: Mapping[str, Any], route: Route) -> dict[str, float]:
     return {name: route.step * scale for name, scale in zip(sorted(row), route.scales, strict=True)}
 
 
+def _read(value: Any) -> Any:
+    """Return a record with the numbers that are written as texts: "1.230", " 1.23" and 1.23 are one."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    if isinstance(value, list):
+        return [_read(inner) for inner in value]
+    return {name: _read(inner) for name, inner in value.items()} if isinstance(value, Mapping) else value
+
+
 def _plain_forms(rows: Sequence[Any], steps: list[float]) -> list[bytes]:
     """Return what `coarse_form` does, for rows of numbers: few without NumPy, many with it."""
     if len(rows) > FEW:
         try:
             return coarse_rows(np.array(rows, dtype=np.float64), steps)
         except (TypeError, ValueError, OverflowError):  # not a plain table of numbers: one by one
-            return [coarse_form(row, steps) for row in rows]
+            return [coarse_form(_read(row), steps) for row in rows]
     try:
         found = []
         for row in rows:
             if len(row) != len(steps) or not set(map(type, row)) <= NUMBERS:
-                return [coarse_form(row, steps) for row in rows]
+                return [coarse_form(_read(row), steps) for row in rows]
             cells = [floor(value / step + 0.5) for value, step in zip(row, steps, strict=True)]
             if max(cells) > LARGE or min(cells) < -LARGE:
-                return [coarse_form(row, steps) for row in rows]
+                return [coarse_form(_read(row), steps) for row in rows]
             found.append(encode(cells))
     except (TypeError, OverflowError, ValueError):
-        return [coarse_form(row, steps) for row in rows]
+        return [coarse_form(_read(row), steps) for row in rows]
     return found
 
 
@@ -70,13 +89,18 @@ def fingerprint(key: bytes, form: bytes) -> bytes:
 
 
 def vectors(rows: Sequence[Any], route: Route) -> Floats | None:
-    """Return the records as points, `(records, features)`, in units of the route's scales; texts as None."""
+    """Return the records as points, `(records, features)`, in units of the route's scales; texts as None.
+
+    Raises `Refused` where they are not all alike.
+    """
+    if route.protocol != "openai":
+        refuse_uneven(rows)
     if not rows or isinstance(rows[0], str):
         return None
     try:
         with np.errstate(over="ignore"):  # as far as can be told from here, beyond float32 is all one place
             flat = np.array([_flat(row) for row in rows], dtype=np.float32)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, RecursionError):
         return None
     if flat.ndim != 2 or not flat.shape[1]:
         return None
@@ -91,5 +115,15 @@ def _flat(row: Any) -> list[float]:
     if isinstance(row, list):
         return [number for value in row for number in _flat(value)]
     if isinstance(row, str):
-        return [float(zlib.crc32(row.encode()) % TEXTS)]
-    return [0.0 if row is None else float(row)]
+        return [_place(row)]
+    try:
+        return [0.0 if row is None else float(row)]
+    except OverflowError:
+        return [inf if row > 0 else -inf]
+
+
+def _place(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float(zlib.crc32(text.encode()) % TEXTS)

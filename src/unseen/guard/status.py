@@ -15,7 +15,7 @@ from unseen.guard.watching import read_standings
 
 
 def status(policy: Policy) -> str:
-    """Return a page; it needs no secret, and shows none."""
+    """Return a page; it shows no secret, and needs none but the address of a store."""
     return "\n".join(_lines(policy, Path(policy.guard.state), time.time())) + "\n"
 
 

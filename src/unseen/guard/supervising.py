@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 RESTART_S = 1.0  # how long the place of a worker that died stays empty
+WRONG_INPUT = 2  # the exit code of a worker that could not open its state
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 Work = Callable[[int, int], int]
@@ -31,8 +32,11 @@ class Supervisor:
         while self._children:
             child, status = os.wait()
             number = self._children.pop(child)
+            code = os.waitstatus_to_exitcode(status)
+            if code == WRONG_INPUT and not self._stopping:  # it said why; the next would say the same
+                self._pass_on(signal.SIGTERM, None)
             if self._stopping:
-                worst = max(worst, os.waitstatus_to_exitcode(status))
+                worst = max(worst, code)
                 continue
             time.sleep(RESTART_S)
             if not self._stopping:  # it may have been told to stop meanwhile

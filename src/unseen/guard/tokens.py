@@ -7,7 +7,6 @@ import asyncio
 import hashlib
 import json
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from unseen.errors import PolicyError
 from unseen.guard.client import Client
 from unseen.guard.policy import Oidc
 
+SCHEME = "https://"
 LONGEST = 8_192  # characters of a token
 REMEMBERED = 10_000  # tokens that are known to be good, each until it expires
 FRESH_S, PATIENCE_S, LONGEST_PATIENCE_S = 300.0, 2.0, 300.0
@@ -77,11 +77,13 @@ class OidcTokens:
     def _client(self, claims: dict[str, Any]) -> Client | None:
         settings = self._settings
         tier, tenant, subject = claims.get(settings.tier_claim), claims.get(settings.tenant_claim), claims.get("sub")
-        if not isinstance(tier, str) or not isinstance(subject, str):
+        if not isinstance(tier, str) or not isinstance(subject, str) or not (tier + subject).isprintable():
             return None
         whose = hashlib.sha256(f"{settings.issuer}\0{subject}".encode()).hexdigest()[:16]
         named = tenant if isinstance(tenant, str) and tenant.isprintable() and ":" not in tenant and tenant else "oidc"
-        return Client(f"oidc-{whose}", named[:100], tier, frozenset(), f"oidc-{whose}")
+        issued = claims.get("iat")
+        since = float(issued) if isinstance(issued, int | float) else 0.0
+        return Client(f"oidc-{whose}", named[:100], tier, frozenset(), f"oidc-{whose}", since)
 
     async def _refresh(self) -> None:
         if time.monotonic() < self._next:
@@ -101,7 +103,7 @@ class OidcTokens:
         where = self._settings.jwks
         if where.startswith("file:"):
             return await asyncio.to_thread(Path(where[5:]).read_bytes)
-        if not where.startswith("https://"):
+        if not where.startswith(SCHEME):
             raise PolicyError("oidc.jwks: keys come from an https address or file:PATH.")
         timeout = aiohttp.ClientTimeout(total=5)
         async with (
@@ -110,6 +112,8 @@ class OidcTokens:
         ):
             found.raise_for_status()
             content = b""
-            with suppress(asyncio.IncompleteReadError):
-                content = await found.content.read(MOST_BYTES)
+            async for part in found.content.iter_chunked(65_536):
+                content += part
+                if len(content) > MOST_BYTES:
+                    raise ValueError("too long for a set of keys")
             return content

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from unseen.disk import write_whole
+from unseen.disk import alone, write_whole
 from unseen.errors import FolderError, UnseenError
 from unseen.guard.client import Client
 from unseen.guard.detector import Detector, Query, Sighting
@@ -69,7 +69,7 @@ class Watch:
         self._queue: deque[Query] = deque(maxlen=WAITING)
         self._standing: dict[str, Standing] = {}
         self._looked = float("-inf")
-        self._modified = -1
+        self._modified: tuple[int, int, int] | None = None
         self.dropped = 0
         self.sightings = 0
         if self._path.exists() and not self._load():
@@ -103,6 +103,12 @@ class Watch:
                     self.look(part)
                     await asyncio.sleep(0)
 
+    def catch_up(self) -> None:
+        """Let the detectors look at all that waits, now: for callers outside an event loop."""
+        while self._queue:
+            for part in parts_of(self._queue.popleft()):
+                self.look(part)
+
     def look(self, query: Query) -> None:
         """Show one query to every detector. A detector that fails is written down, and stops nothing."""
         for detector in self._detectors:
@@ -115,17 +121,21 @@ class Watch:
                 self._saw(sighting)
 
     def _saw(self, sighting: Sighting) -> None:
-        self.refresh(sighting.when)
-        standing = self._standing.get(sighting.client, Standing())
-        if sighting.when - standing.seen < QUIET_S and standing.sightings:
-            return
+        with alone(self._path):
+            self._load()
+            standing = self._standing.get(sighting.client, Standing())
+            if sighting.when - standing.seen < QUIET_S and standing.sightings:
+                return
+            self._note(sighting, standing)
+
+    def _note(self, sighting: Sighting, standing: Standing) -> None:
         self.sightings += 1
         evidence = {name: float(value) for name, value in sighting.evidence.items()}
         strength = round(sighting.strength, 3)
         self._write(Seen, client=sighting.client, detector=sighting.detector, strength=strength, evidence=evidence)
         step = self._actions.ladder[min(standing.sightings, len(self._actions.ladder) - 1)]
         due = sighting.when + self._chance.uniform(*self._actions.delay_s)
-        steps = standing.steps if step in standing.steps else {**standing.steps, step: due}
+        steps = standing.steps if step in standing.steps or self._shadow else {**standing.steps, step: due}
         self._standing[sighting.client] = Standing(standing.sightings + 1, sighting.when, steps)
         if step not in standing.steps and RANK[step] > 0:
             self._write(Done, what=f"{'would-' if self._shadow else ''}{step}", client=sighting.client)
@@ -141,15 +151,18 @@ class Watch:
     def _load(self) -> bool:
         """Read the file where it changed; what cannot be read leaves what was known."""
         try:
-            modified = self._path.stat().st_mtime_ns
+            found = self._path.stat()
+            modified = (found.st_mtime_ns, found.st_size, found.st_ino)
             if modified != self._modified:
                 self._standing = msgspec.json.decode(self._path.read_bytes(), type=dict[str, Standing])
                 self._modified = modified
+        except FileNotFoundError:
+            self._standing, self._modified = {}, None
         except (OSError, msgspec.DecodeError):
             return False
         return True
 
-    def standing(self, client: Client, now: float, key_made: float = 0.0) -> None:
+    def standing(self, client: Client, now: float) -> None:
         """Raise `Refused` where a client is suspended, or must show a new key."""
         self.refresh(now)
         found = self._standing.get(client.id)
@@ -157,7 +170,7 @@ class Watch:
             return
         if found.has("suspend", now):
             raise Refused(403, "suspended", "This client is suspended; ask whoever gave you the key.")
-        if found.has("reauthenticate", now) and key_made < found.steps["reauthenticate"]:
+        if found.has("reauthenticate", now) and client.since < found.steps["reauthenticate"]:
             raise Refused(401, "unauthorized", "This key must be renewed; ask whoever gave it to you.")
 
     def tightened(self, client: str, now: float | None = None) -> bool:
@@ -167,12 +180,11 @@ class Watch:
 
     def release(self, client: str) -> bool:
         """Forget what was seen of a client, and end all steps; return whether there was any."""
-        self.refresh(float("inf"))
-        known = self._standing.pop(client, None) is not None
         for detector in self._detectors:
             detector.forget(client)
+        known = released(self._path.parent, client)
+        self._load()
         if known:
-            self._save()
             self._write(Done, what="released", client=client)
         return known
 
@@ -184,7 +196,6 @@ class Watch:
     def _save(self) -> None:
         with suppress(FolderError):
             write_whole(self._path, msgspec.json.encode(self._standing))
-            self._modified = self._path.stat().st_mtime_ns
 
     def _write(self, noun: type, **fields: object) -> None:
         with suppress(OSError, UnseenError):
@@ -213,10 +224,11 @@ def read_standings(folder: Path) -> dict[str, Standing]:
 
 def released(folder: Path, client: str) -> bool:
     """Take a client out of the file of standings; guards that run read it within a second."""
-    found = read_standings(folder)
-    if found.pop(client, None) is None:
-        return False
-    write_whole(folder / FILE, msgspec.json.encode(found))
+    with alone(folder / FILE):
+        found = read_standings(folder)
+        if found.pop(client, None) is None:
+            return False
+        write_whole(folder / FILE, msgspec.json.encode(found))
     return True
 
 

@@ -1,28 +1,31 @@
 """A policy around a model in this process: no network, no keys, the same budgets, controls and log."""
 
-import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unseen.control import Floats, Hardening
-from unseen.controls.coarse import coarse_rows
-from unseen.errors import DataError, PolicyError, UnseenError
+from unseen.control import Floats
+from unseen.errors import DataError, PolicyError
 from unseen.guard.answering import Answering, Controls
 from unseen.guard.budget import Ask, charges, what_is_full
 from unseen.guard.checking import hardenings, refuse_useless
 from unseen.guard.client import Client
+from unseen.guard.detectors import from_settings
+from unseen.guard.exchange import Exchange
 from unseen.guard.gateway import State, new_id, open_state
-from unseen.guard.log.entries import Asked
-from unseen.guard.policy import Kind, Policy, Route, Tier, policy_from, read_policy
+from unseen.guard.layers.recorded import record
+from unseen.guard.neighbourhood import Neighbourhoods
+from unseen.guard.policy import Kind, Policy, Route, Tier, policy_from, rate_of, read_policy
+from unseen.guard.question import Question
 from unseen.guard.refusal import Refused
 from unseen.guard.secrets import derive
-from unseen.guard.shape import fingerprint
+from unseen.guard.shape import coarse_forms, fingerprint
+from unseen.guard.watching import Watch
 
 HERE = "in-process"
 
@@ -48,95 +51,106 @@ def wrap(model: Any, policy: Policy | dict[str, Any] | str | Path, *, tier: str 
 
 
 class Guarded:
-    """A model whose every answer goes through the policy. One process, any number of threads, one call at a time."""
+    """A model whose every answer goes through the policy: rate, budgets, controls, detectors and log; a call at a time.
+
+    The key of every call is this process; `close` gives back what is held and signs the log.
+    """
 
     def __init__(self, model: Any, policy: Policy, tier: str) -> None:
         self._model = model
         self._policy = policy
         self._tier: Tier = policy.tiers[tier]
         self._route: Route = policy.routes[0]
+        self._shadow = policy.guard.mode == "shadow"
         self._client = Client(HERE, HERE, tier, key=str(os.getpid()))
-        self._state: State = asyncio.run(_opened(policy))
-        self._controls: tuple[Hardening, ...] = hardenings(self._tier.controls, derive(self._state.secret, "controls"))
+        self._state: State = open_state(policy)
+        own = hardenings(self._tier.controls, derive(self._state.secret, "controls"))
+        self._controls, self._tight = Controls(own), Controls([*own, *hardenings(({"name": "label-only"},), b"")])
+        self._near = Neighbourhoods(derive(self._state.secret, "neighbourhoods"), policy.neighbourhood.radius)
+        detectors = from_settings(policy.detectors)
+        writer, folder = self._state.writer, self._state.folder
+        self._watch = Watch(detectors, policy.actions, writer, folder, shadow=self._shadow)
         self._lock = threading.Lock()
+        self._closed = False
         self.classes_ = getattr(model, "classes_", np.array([]))
 
     def __repr__(self) -> str:
         return f"Guarded({type(self._model).__name__}, policy {self._policy.digest})"
 
     def predict_proba(self, X: Any) -> Floats:
-        """Return hardened probabilities, `(records, classes)`. Raises `Refused`."""
-        return self._answered(X, self._model.predict_proba, self._harden)
+        """Return hardened probabilities, `(records, classes)`. Raises `Refused`, also where the route gives none."""
+        if self._route.answers != "probabilities":
+            raise Refused(
+                404,
+                "unknown_route",
+                f"The policy gives no probabilities: its route answers with {self._route.answers}.",
+            )
+        return self._answered(X, self._model.predict_proba, "probabilities")
 
     def predict(self, X: Any) -> Any:
-        """Return predictions: labels as they are, numbers of a regressor hardened. Raises `Refused`."""
-        values = self._route.answers == "values"
-        return self._answered(X, self._model.predict, self._harden if values else None)
+        """Return labels as they are, or a regressor's numbers, hardened. Raises `Refused`."""
+        return self._answered(X, self._model.predict, "values" if self._route.answers == "values" else "labels")
 
     def close(self) -> None:
         """Give back what is held of the budgets, and sign the log."""
-        asyncio.run(self._state.close())
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._state.close_now()
 
-    def _answered(
-        self, X: Any, ask: Callable[[Any], Any], harden: Callable[[Floats, Sequence[bytes]], Floats] | None
-    ) -> Any:
+    def _answered(self, X: Any, ask: Callable[[Any], Any], kind: Kind) -> Any:
+        if self._closed:
+            raise Refused(503, "closed", "The guard around this model was closed: wrap it again.")
         table = np.asarray(X)
         if table.ndim != 2:
             raise DataError(f"a guarded model needs a table (records, features), got {table.ndim} axes.")
-        try:
-            forms = coarse_rows(table.astype(np.float64), self._route.step)
-        except (TypeError, ValueError):
-            raise DataError("a guarded model needs a table of numbers.") from None
+        rows = table.tolist()
+        forms = coarse_forms(rows, self._route)
+        key = self._state.tenant_key(HERE)
+        question = Question(HERE, len(rows), rows, None)
+        exchange = Exchange("CALL", HERE, {}, b"", new_id(), time.time(), time.monotonic(), self._client, self._tier)
+        exchange.route, exchange.question, exchange.forms = self._route, question, forms
+        exchange.fingerprints = tuple(fingerprint(key, form) for form in forms)
         with self._lock:
-            started = time.monotonic()
             reason, status = "answered", 200
             try:
-                self._charge(len(table))
-                answer = ask(X)
-                return answer if harden is None else harden(np.asarray(answer, dtype=np.float64), forms)
+                self._admit(exchange)
+                return self._harden(kind, ask(X), exchange)
             except Refused as refused:
                 reason, status = refused.reason, refused.status
-                raise
-            except UnseenError:
                 raise
             except Exception:
                 reason, status = "fault", 500
                 raise
             finally:
-                self._record(forms, status, reason, started)
+                record(self._state.writer, exchange, status, reason, self._policy.digest)
+                if self._policy.log.durability == "power":
+                    self._state.writer.keep_now()
+                if status == 200:
+                    self._watch.notice(exchange)
+                    self._watch.catch_up()
 
-    def _harden(self, answer: Floats, forms: Sequence[bytes]) -> Floats:
-        if self._policy.guard.mode == "shadow":
-            return answer
-        kind: Kind = "values" if self._route.answers == "values" else "probabilities"
-        return Answering(Controls(self._controls), forms, strict=True).table(kind, answer)
-
-    def _charge(self, records: int) -> None:
-        owed = charges(self._client, self._tier, self._policy.budgets, records, time.time())
+    def _admit(self, exchange: Exchange) -> None:
+        """Raise `Refused` where the policy refuses a call."""
+        self._watch.standing(self._client, exchange.now)
+        per_second, burst = rate_of(self._tier.rate)
+        wait = self._state.pace.wait((HERE, HERE), per_second, burst, exchange.started)
+        if wait and not self._shadow:
+            raise Refused(429, "rate", "Too many calls; wait before the next.", wait)
+        owed = charges(self._client, self._tier, self._policy.budgets, exchange.records, exchange.now)
+        if (cap := self._tier.budget.per_neighbourhood) is not None:
+            owed += self._near.charges(exchange, cap)
         asks = [Ask(charge.account, charge.amount, charge.amount, charge.cap) for charge in owed]
         (grant,) = self._state.store.reserve([asks])
-        if grant.refused is not None and self._policy.guard.mode == "enforce":
-            raise Refused(429, "budget", f"The request is beyond {what_is_full(asks[grant.refused].account)}.")
+        if grant.refused is not None and not self._shadow:
+            raise Refused(429, "budget", f"The call is beyond {what_is_full(asks[grant.refused].account)}.")
 
-    def _record(self, forms: Sequence[bytes], status: int, reason: str, started: float) -> None:
-        key = self._state.tenant_key(HERE)
-        self._state.writer.append(
-            Asked,
-            id=new_id(),
-            client=HERE,
-            key=self._client.key,
-            tenant=HERE,
-            tier=self._client.tier,
-            route=self._route.name or self._route.protocol,
-            status=status,
-            reason=reason,
-            records=len(forms),
-            ms=round((time.monotonic() - started) * 1000, 3),
-            policy=self._policy.digest,
-            fingerprints=tuple(fingerprint(key, form).hex() for form in forms[:1000]),
-            controls=tuple(control.name for control in self._controls),
-        )
-
-
-async def _opened(policy: Policy) -> State:
-    return open_state(policy, os.getpid())
+    def _harden(self, kind: Kind, answer: Any, exchange: Exchange) -> Any:
+        if self._shadow:
+            return answer
+        exchange.controls = self._tight if self._watch.tightened(HERE) else self._controls
+        answering = Answering(exchange.controls, exchange.forms, strict=True)
+        if kind == "labels":
+            answering.rows("labels", np.asarray(answer).tolist(), exchange.records)  # raises where they are no labels
+            return answer
+        return answering.table(kind, np.asarray(answer, dtype=np.float64))

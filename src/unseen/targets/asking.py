@@ -15,7 +15,7 @@ from unseen.targets.connection import Connection, NoAnswer, Reply
 
 MOST_TRIES = 6
 FIRST_WAIT, LONGEST_WAIT = 0.5, 120.0  # seconds; a server that says to wait longer has ended the audit for now
-LATER = {408, 425, 429, *range(500, 600)}
+LATER = {408, 409, 425, 429, *range(500, 600)}
 BUDGET = (b"budget", b"quota")  # how servers name what waiting a little does not bring back
 JITTER_STREAM = 0x7177E2
 

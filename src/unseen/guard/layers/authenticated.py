@@ -40,7 +40,7 @@ def authenticated(
         if client.tier not in policy.tiers:
             raise Refused(403, "forbidden", "This key's tier is not in the policy.")
         exchange.tier = policy.tiers[client.tier]
-        watch.standing(client, exchange.now, keys.made(client.key))
+        watch.standing(client, exchange.now)
         _find(exchange, routes)
         return await inner(exchange)
 

@@ -16,7 +16,7 @@ GRACE_S = 5.0  # beyond the model's time: then a request with the same key takes
 
 
 class Charged:
-    """Refuses with 429 what is beyond a budget. What is charged comes back only where no answer can have left."""
+    """Refuses with 429 what is beyond a budget. What is charged comes back only where the model said nothing."""
 
     def __init__(self, inner: Handler, policy: Policy, leases: Leases, store: Store, near: Neighbourhoods) -> None:
         self._inner = inner
@@ -64,7 +64,10 @@ class Charged:
         owed = charges(exchange.client, tier, self._policy.budgets, exchange.records, exchange.now)
         if tier.budget.per_neighbourhood is not None:
             owed += self._near.charges(exchange, tier.budget.per_neighbourhood)
-        full = await self._leases.reserve(owed)
+        try:
+            full = await self._leases.reserve(owed)
+        except Exception:  # noqa: BLE001 - whatever the store raised: nothing is asked that cannot be charged
+            raise Refused(503, "store", "The guard cannot keep its budgets now, and answers nothing.") from None
         if full is not None:
             if not self._shadow:
                 sentence = f"The request is beyond {what_is_full(full.account)}."
@@ -74,7 +77,8 @@ class Charged:
         try:
             return await self._inner(exchange)
         except BaseException:  # nothing has left, of a stream neither: its events are read once this has returned
-            self._leases.refund(owed)
+            if not exchange.upstream:  # a status tells something too, such as whether a word was seen in training
+                self._leases.refund(owed)
             raise
 
 

@@ -32,8 +32,11 @@ class Forwarded:
             return await self._tell(exchange, question)
         if question is None:
             raise Refused(404, "unknown_route", "The policy names no such route.")
-        exchange.controls = self._controls_of(exchange)
-        controls = NO_CONTROLS if self._shadow else exchange.controls
+        controls = self._controls_of(exchange)
+        if self._shadow:
+            exchange.shadow = exchange.shadow or ("controls" if controls.all else "")
+            controls = NO_CONTROLS
+        exchange.controls = controls
         answering = Answering(controls, exchange.forms, strict=self._strict)
         body = encode(_allowed(question.body, answering) if answering.texts else question.body)
         if question.stream:

@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from unseen.errors import UnseenError
 from unseen.guard.counts import Counts
 from unseen.guard.exchange import Exchange, Handler, Reply
 from unseen.guard.log.entries import Asked, Done
@@ -31,10 +30,10 @@ def recorded(
     async def handle(exchange: Exchange) -> Reply:
         reply = await _reply(inner, exchange)
         try:
-            _write(writer, exchange, reply, digest)
+            record(writer, exchange, reply.status, reply.reason, digest)
             if power:
                 await writer.kept()
-        except (OSError, UnseenError):
+        except Exception:  # noqa: BLE001 - whatever kept the record from being written: nothing leaves without one
             reply = refusal(Refused(503, "log", "The guard cannot keep its records now, and answers nothing."))
             _count(counts, exchange, reply)
             return reply
@@ -69,7 +68,8 @@ def _count(counts: Counts, exchange: Exchange, reply: Reply) -> None:
     counts.asked(route, reply.status, reply.reason, exchange.records, seconds, exchange.dropped)
 
 
-def _write(writer: Writer, exchange: Exchange, reply: Reply, digest: str) -> None:
+def record(writer: Writer, exchange: Exchange, status: int, reason: str, digest: str) -> None:
+    """Write one request down: who asked, what was decided, and fingerprints of what was asked about."""
     client, question = exchange.client, exchange.question
     writer.append(
         Asked,
@@ -79,12 +79,12 @@ def _write(writer: Writer, exchange: Exchange, reply: Reply, digest: str) -> Non
         tenant=client.tenant,
         tier=client.tier,
         route=exchange.route.name if exchange.route else "",
-        status=reply.status,
-        reason=reply.reason,
+        status=status,
+        reason=reason,
         records=exchange.records,
         ms=round((time.monotonic() - exchange.started) * 1000, 3),
         policy=digest,
-        fingerprints=tuple(one.hex() for one in exchange.fingerprints[:FINGERPRINTS]),
+        fingerprints=tuple([one.hex() for one in exchange.fingerprints[:FINGERPRINTS]]),
         parameters=question.seeking if isinstance(question, Question) else (),
         controls=exchange.controls.names,
         dropped=exchange.dropped,

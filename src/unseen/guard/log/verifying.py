@@ -14,7 +14,9 @@ class Verdict:
     """What was found of one chain. `bad` is the first record that is wrong, as a sentence; "" where none is.
 
     `unsigned` counts the records after the last signature: whoever can write the folder could replace those, and only
-    those, without its being seen. `torn_bytes` are what killed writers left behind: never part of a record.
+    those, without its being seen. Where the last segment has no orderly end (`ended`), as of a guard that runs or was
+    killed, records may also have been cut off there: only what was exported meanwhile would show it. `torn_bytes` are
+    what killed writers left behind: never part of a record.
     """
 
     chain: str
@@ -23,6 +25,7 @@ class Verdict:
     unsigned: int
     torn_bytes: int
     bad: str
+    ended: bool = True
 
 
 def verify(folder: Path, public_keys: Sequence[bytes] = ()) -> list[Verdict]:
@@ -44,7 +47,8 @@ def verify_chain(folder: Path, public_keys: Sequence[bytes] = ()) -> Verdict:
             break
     if not there:
         bad = "there is no segment"
-    return Verdict(folder.name, state.number, state.heads, state.number - state.vouched, state.torn, bad)
+    unsigned = state.number - state.vouched
+    return Verdict(folder.name, state.number, state.heads, unsigned, state.torn, bad, state.ended)
 
 
 class _State:
@@ -54,12 +58,13 @@ class _State:
         self.keys = keys
         self.hash = START
         self.chain = ""
+        self.ended = False
         self.number = self.heads = self.vouched = self.torn = self.tail = 0
 
     def segment(self, path: Path) -> str:
         """Read one segment; return what is wrong first, or nothing."""
         lines = lines_of(path.read_bytes())
-        ended = False
+        ended = self.ended = False
         for place, line in enumerate(lines):
             value = opened(self.hash, line)
             if value is None and not ended and self._torn(line, last=place + 1 == len(lines)):
@@ -70,7 +75,7 @@ class _State:
             wrong = wrong or self._entry(entry, first=place == 0)
             if wrong:
                 return f"record {self.number + 1} ({path.name}, line {place + 1}): {wrong}"
-            ended = isinstance(entry, Head) and entry.last
+            ended = self.ended = isinstance(entry, Head) and entry.last
             self.number += 1
             self.hash = value or self.hash
         return "" if lines else f"record {self.number + 1}: {path.name} is empty"

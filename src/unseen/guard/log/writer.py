@@ -85,6 +85,11 @@ class Writer:
         if self._synced < wanted:
             await self.kept()
 
+    def keep_now(self) -> None:
+        """Return once the disk has everything: for callers outside an event loop."""
+        os.fdatasync(self._file)
+        self._synced = self._number
+
     def close(self) -> None:
         """Sign the last head, and let the disk have everything."""
         with suppress(FolderError):
@@ -107,7 +112,14 @@ class Writer:
     async def _keep(self, pause: float) -> None:
         await asyncio.sleep(pause)
         number, self._unsynced = self._number, 0
-        await asyncio.get_running_loop().run_in_executor(self._thread, os.fdatasync, self._file)
+        file = self._file
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, os.fdatasync, file)
+        except OSError:  # what the kernel could not keep it may have dropped: no record follows in this segment
+            if file == self._file:
+                os.close(file)
+                self._file = -1
+            raise
         self._synced = number
 
     def _open(self) -> None:

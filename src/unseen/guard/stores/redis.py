@@ -71,7 +71,7 @@ class RedisStore:
         self._errors = redis.RedisError
         try:
             self._server: Any = redis.Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5)
-            said = self._server.config_get("append*")
+            said = self._server.config_get("append*", "maxmemory-policy")
         except (redis.RedisError, ValueError) as error:
             raise FolderError(f"the budgets' Redis server cannot be reached: {type(error).__name__}.") from None
         always = said.get("appendonly") == "yes" and said.get("appendfsync") == "always"
@@ -79,6 +79,10 @@ class RedisStore:
             raise PolicyError(
                 "store.durability is 'power', and this Redis server does not keep each step on its disk: set "
                 "appendonly yes and appendfsync always there, or durability = 'process', which may lose a second."
+            )
+        if said.get("maxmemory-policy", "noeviction") != "noeviction":
+            raise PolicyError(
+                "this Redis server may drop budgets when its memory is full: set maxmemory-policy noeviction."
             )
         self._reserve = self._server.register_script(RESERVE)
         self._begin = self._server.register_script(BEGIN)

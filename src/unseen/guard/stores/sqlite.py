@@ -27,11 +27,12 @@ class SqliteStore:
     def __init__(self, path: Path, *, power: bool = True) -> None:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)  # the files that SQLite puts beside it are as open as this one
+            path.chmod(0o600)
             self._base = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
             self._base.execute("PRAGMA journal_mode=WAL")
             self._base.execute(f"PRAGMA synchronous={'FULL' if power else 'NORMAL'}")
             self._base.executescript(SCHEMA)
-            path.chmod(0o600)
         except (sqlite3.Error, OSError) as error:
             raise FolderError(f"the budgets in {path} cannot be opened: {error}; restore the file.") from None
 
