@@ -163,7 +163,7 @@ def _add(arguments: argparse.Namespace) -> int:
     key, token = _ring(policy).add(
         tenant=arguments.tenant, tier=arguments.tier, scopes=arguments.route, expires=expires
     )
-    _write_down(policy, "key-added", key)
+    _write_down(policy, "key-added", key.client.id, key.id)
     return _hand_over(key, token, arguments.out)
 
 
@@ -173,7 +173,7 @@ def _rotate(arguments: argparse.Namespace) -> int:
         raise PolicyError(f"--overlap-hours is from 0 to {24 * LONGEST_DAYS:,}, got {arguments.overlap_hours:g}.")
     _free(arguments.out)
     key, token = _ring(policy).rotate(arguments.id, arguments.overlap_hours * HOUR_S)
-    _write_down(policy, "key-rotated", key)
+    _write_down(policy, "key-rotated", key.client.id, key.id)
     return _hand_over(key, token, arguments.out)
 
 
@@ -182,11 +182,11 @@ def _free(out: Path | None) -> None:
         raise FolderError(f"{out} is there already, and may be the only copy of another key: name another file.")
 
 
-def _write_down(policy: Policy, what: str, key: Key) -> None:
+def _write_down(policy: Policy, what: str, client: str, detail: str = "") -> None:
     """Leave a record of a change in a chain of the log that no worker writes."""
     from unseen.guard.gateway import changes_written
 
-    changes_written(policy, what, client=key.client.id, detail=key.id)
+    changes_written(policy, what, client=client, detail=detail)
 
 
 def _hand_over(key: Key, token: str, out: Path | None) -> int:
@@ -215,7 +215,7 @@ def _list(arguments: argparse.Namespace) -> int:
 def _revoke(arguments: argparse.Namespace) -> int:
     policy = read_policy(arguments.policy)
     key = _ring(policy).revoke(arguments.id)
-    _write_down(policy, "key-revoked", key)
+    _write_down(policy, "key-revoked", key.client.id, key.id)
     sys.stdout.write(f"key {key.id} of tenant {key.tenant} opens nothing any more.\n")
     return 0
 
@@ -305,6 +305,7 @@ def _release(arguments: argparse.Namespace) -> int:
     policy = read_policy(arguments.policy)
     if not released(Path(policy.guard.state), arguments.client):
         raise PolicyError(f"nothing was noticed of the client {arguments.client!r}.")
+    _write_down(policy, "released", arguments.client)
     sys.stdout.write(f"what was noticed of {arguments.client} is forgotten; running guards see it within a second.\n")
     return 0
 
