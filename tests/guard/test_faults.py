@@ -10,6 +10,9 @@ import pytest
 from tests.guard.fault_proxy import GOOD, WORDS, FaultProxy, giant, says, whole
 from tests.guard.guards import asked, opened, policy, running
 
+from unseen.guard.log.entries import Asked
+from unseen.guard.log.reading import entries
+
 ROW = b'{"instances": [[1.0, 2.0, 3.0]]}'
 CHAT = b'{"messages": [{"role": "user", "content": "a"}], "stream": true}'
 LONG = b'{"predictions": "%s"}' % (b"a" * 2000)
@@ -81,7 +84,7 @@ async def used(gateway):
 
 @pytest.mark.parametrize("client", ["aiohttp", "pyreqwest"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_told_in_one_sentence_and_costs_nothing(tmp_path, client, fault):
+def test_a_fault_is_told_in_one_sentence_and_charged_where_the_model_said_a_status(tmp_path, client, fault):
     script, expected = FAULTS[fault]
 
     async def run():
@@ -91,13 +94,15 @@ def test_a_fault_is_told_in_one_sentence_and_costs_nothing(tmp_path, client, fau
             return found, proxy.asked, await used(gateway)
 
     (status, headers, body), requests, charged = asyncio.run(run())
+    (entry,) = [one for one in entries(tmp_path / "state" / "log") if isinstance(one, Asked)]
     assert status in (expected if isinstance(expected, tuple) else (expected,)), body
     error = msgspec.json.decode(body)["error"]
     assert error["message"].endswith(".")
     assert WORDS not in body
     assert not headers.keys() & {"retry-after", "location", "server", "x-a"}
     assert requests == 1  # asked once, and never where a redirect points
-    assert charged == 0
+    assert charged == (1 if entry.upstream else 0)
+    assert charged == 0 or fault not in {"closes at once", "says nothing", "garbage"}
 
 
 @pytest.mark.parametrize("client", ["aiohttp", "pyreqwest"])
@@ -193,7 +198,7 @@ def test_a_stream_that_breaks_off_ends_with_an_error_and_is_paid(tmp_path, clien
 
 @pytest.mark.parametrize("client", ["aiohttp", "pyreqwest"])
 @pytest.mark.parametrize("fault", ["closes at once", "500", "says nothing", "garbage"])
-def test_a_stream_that_never_began_costs_nothing(tmp_path, client, fault):
+def test_a_stream_that_never_began_is_charged_only_where_the_model_said_a_status(tmp_path, client, fault):
     async def run():
         async with FaultProxy(FAULTS[fault][0]) as proxy:
             read = settings(tmp_path, proxy.url, client)
@@ -204,7 +209,7 @@ def test_a_stream_that_never_began_costs_nothing(tmp_path, client, fault):
                 return found[0], await used(gateway)
 
     status, charged = asyncio.run(run())
-    assert (status, charged) == (504 if fault == "says nothing" else 502, 0)
+    assert (status, charged) == (504 if fault == "says nothing" else 502, 1 if fault == "500" else 0)
 
 
 @pytest.mark.parametrize("client", ["aiohttp", "pyreqwest"])

@@ -362,7 +362,8 @@ def test_a_neighbourhood_has_a_budget_of_its_own(tmp_path):
         far = [await asked(gateway, row(100.0 * number), key=key) for number in range(2, 32)]
         return [[status for status, _, _ in found].count(200) for found in (near, far)]
 
-    near, far = conversation(tmp_path, talk, tiers=tiers)
+    routes = [{"protocol": "mlflow", "features": ["a", "b", "c", "d"]}]
+    near, far = conversation(tmp_path, talk, tiers=tiers, routes=routes)
     assert near == 10
     assert far == 30
 

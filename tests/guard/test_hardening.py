@@ -228,7 +228,9 @@ def test_records_of_different_kinds_are_read_or_refused(rows, scales):
     except Refused as refused:
         if refused.status != 400:
             raise
-    vectors(rows, route)
+    with pytest.raises(Refused) as found:
+        vectors(rows, route)
+    assert found.value.status == 400
 
 
 # total: whatever is asked and answered, there is a refusal or an answer without a number that was not hardened

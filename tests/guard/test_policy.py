@@ -53,6 +53,8 @@ def test_every_key_of_the_policy_is_known_or_refused_with_the_nearest(tmp_path):
         ({"guard": {"workers": 0}}, "guard.workers must be at least 1"),
         ({"guard": {"workers": "two"}}, "workers"),
         ({"store": {"lease": 0}}, "store.lease must be at least 1"),
+        ({"routes": [{"protocol": "mlflow", "width": 0}]}, "routes 1.width must be at least 1"),
+        ({"routes": [{"protocol": "mlflow", "shape": [28, 0]}]}, "routes 1.shape must be at least 1"),
         ({"store": {"kind": "mysql"}}, "mysql"),
     ],
 )
@@ -62,6 +64,14 @@ def test_what_no_guard_could_serve_is_refused_with_its_place(tmp_path, changes, 
 
 
 TIER = {"budget": {"per_day": 5}}
+NEAR = {"budget": {"per_day": 5, "per_neighbourhood": 3}}
+KEYED = TIER | {"controls": [{"name": "keyed-noise", "scale": 0.1}]}
+TABULAR = [
+    {"protocol": "mlflow"},
+    {"protocol": "open-inference-v2"},
+    {"protocol": "kserve-v1"},
+    {"protocol": "json", "path": "/p", "records": "/x", "outputs": {"/p": "probabilities"}},
+]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +115,27 @@ TIER = {"budget": {"per_day": 5}}
         ({"detectors": {"near-duplicate": {}}}, "detectors", "did you mean"),
         ({"actions": {"delay_s": [60, 5]}}, "actions.delay_s", "the least first"),
         ({"actions": {"ladder": ["suspend"], "delay_s": [0, 1]}}, "actions.delay_s", "which query was noticed"),
+        *(
+            ({"routes": [route], "tiers": {"a": tier}}, "tiers.a", "set the route's features")
+            for route in (*TABULAR, {"protocol": "open-inference-v2", "shape": [12]})
+            for tier in (NEAR, KEYED)
+        ),
+        ({"routes": [{"protocol": "mlflow", "answers": "labels"}], "tiers": {"a": NEAR}}, "tiers.a", "features"),
+        ({"routes": [{"protocol": "mlflow", "features": ["a", "a"]}]}, "routes 1", "twice"),
+        ({"routes": [{"protocol": "mlflow", "features": ["a"], "scales": [1.0, 2.0]}]}, "routes 1", "1 values by"),
+        ({"routes": [{"protocol": "mlflow", "shape": [2, 2], "scales": [1.0]}]}, "routes 1", "4 values by"),
+        ({"routes": [{"protocol": "mlflow", "shape": [2], "features": ["a", "b"]}]}, "routes 1", "at most"),
+        ({"routes": [{"protocol": "mlflow", "models": ["m"]}]}, "routes 1", "models says nothing"),
+        ({"routes": [{"protocol": "openai", "features": ["m"]}]}, "routes 1", "features says nothing"),
+        ({"routes": [{"protocol": "open-inference-v2", "path": "/v2"}]}, "routes 1", "the one model"),
+        *(
+            ({"routes": [route], "actions": {"ladder": ["alert", "tighten"]}}, "actions.ladder", "labels only")
+            for route in (
+                {"protocol": "mlflow", "answers": "values"},
+                {"protocol": "mlflow", "outputs": {"p": "probabilities", "y": "values"}},
+                {"protocol": "openai", "embeddings": True},
+            )
+        ),
         ({"oidc": {"issuer": "i", "audience": "a", "jwks": "https://i", "algorithms": ["HS256"]}}, "oidc.alg", "HS256"),
         ({"oidc": {"issuer": "i", "audience": "a", "jwks": "https://i", "algorithms": ["none"]}}, "oidc.alg", "none"),
         ({"oidc": {"issuer": "i", "audience": "a", "jwks": "http://i"}}, "oidc.jwks", "https"),
@@ -127,7 +158,19 @@ def test_useless_and_dangerous_settings_are_refused_with_the_reason(tmp_path, ch
         ({"guard": {"workers": 2}}, "2 times its rate"),
         ({"upstream": {"url": "http://model.example"}}, "in clear"),
         ({}, "probing is not noticed"),
-        ({"tiers": {"basic": {"budget": {"per_day": 5, "per_neighbourhood": 3}}}}, "set scales"),
+        (
+            {
+                "routes": [{"protocol": "mlflow", "features": ["a"]}],
+                "tiers": {"basic": {"budget": {"per_day": 5, "per_neighbourhood": 3}}},
+            },
+            "set scales",
+        ),
+        (
+            {"routes": [{"protocol": "open-inference-v2", "features": ["x"]}], "tiers": {"basic": NEAR}},
+            "any number of values",
+        ),
+        ({"routes": [{"protocol": "open-inference-v2"}]}, "set path, such as '/v2/models/credit'"),
+        ({"routes": [{"protocol": "kserve-v1"}]}, "set path, such as '/v1/models/credit'"),
         ({"tiers": {"open": TIER}}, "probabilities leave as the model gives them"),
     ],
 )
@@ -144,6 +187,19 @@ def test_the_explanation_says_what_is_not_stopped_and_what_each_client_gets(tmp_
     for word in ("tier basic", "1,000 in all", "rounding (decimals = 2)", "7,000 records a day", "strands at most 10"):
         assert word in text
     assert "safe" not in text.lower()
+
+
+@pytest.mark.parametrize("tier", [NEAR, KEYED])
+@pytest.mark.parametrize("route", TABULAR)
+def test_a_route_that_names_its_features_may_have_neighbourhoods_and_keyed_noise(tmp_path, route, tier):
+    read = policy(tmp_path, routes=[{**route, "features": ["a", "b"]}], tiers={"a": tier})
+    refuse_useless(read)
+    assert "buys a fresh answer" not in explain(read)
+
+
+def test_the_explanation_says_what_a_route_without_features_lets_in(tmp_path):
+    assert "Route mlflow names no features" in explain(policy(tmp_path))
+    assert "buys a fresh answer" not in explain(policy(tmp_path, routes=[{"protocol": "openai"}]))
 
 
 @pytest.mark.parametrize("text", ["", "10", "10 per day", "0 per second", "1 per second, burst 0", "-1 per second"])

@@ -36,11 +36,12 @@ def test_a_wrapped_model_gives_hardened_answers_counts_records_and_writes_them_d
 
 def test_a_keyed_control_answers_one_record_alike_alone_and_in_a_batch(tmp_path):
     tiers = {"t": {"budget": {"lifetime": 1000}, "controls": [{"name": "keyed-noise", "scale": 0.1}]}}
-    guarded = wrap(MODEL, policy(tmp_path, tiers=tiers))
+    routes = [{"protocol": "mlflow", "features": [f"x{place}" for place in range(X.shape[1])]}]
+    guarded = wrap(MODEL, policy(tmp_path, tiers=tiers, routes=routes))
     batch = guarded.predict_proba(X[:5])
     assert np.array_equal(batch, np.vstack([guarded.predict_proba(X[place : place + 1]) for place in range(5)]))
     guarded.close()
-    again = wrap(MODEL, policy(tmp_path, tiers=tiers))
+    again = wrap(MODEL, policy(tmp_path, tiers=tiers, routes=routes))
     assert np.array_equal(batch, again.predict_proba(X[:5]))
     again.close()
 

@@ -16,7 +16,12 @@ with atheris.instrument_imports(include=["unseen.guard"]):
 ROUTES = [
     (Route(protocol="open-inference-v2"), "/v2/models/m/infer"),
     (Route(protocol="open-inference-v2", outputs={"a": "probabilities", "b": "labels"}), "/v2/models/m/infer"),
+    (
+        Route(protocol="open-inference-v2", features=("a", "b"), shape=(2,), answers="values", width=2),
+        "/v2/models/m/infer",
+    ),
     (Route(protocol="mlflow"), "/invocations"),
+    (Route(protocol="mlflow", features=("a", "b"), answers="labels", classes=2), "/invocations"),
     (Route(protocol="mlflow", outputs={"a": "probabilities", "b": "labels", "data": "probabilities"}), "/invocations"),
     (Route(protocol="kserve-v1"), "/v1/models/m:predict"),
     (Route(protocol="openai", embeddings=True), "/v1/chat/completions"),
@@ -63,11 +68,11 @@ def check(raw: bytes) -> None:
     try:
         question = adapter.read(path, value(data, 5), frozenset({"n", "best_of"}))
         forms = coarse_forms(question.rows, route)
+        vectors(question.rows, route)
     except Refused as refused:
         if refused.status != 400:
             raise
         return
-    vectors(question.rows, route)
     encode(question.body)
     assert question.records >= 1
     assert len(forms) in {question.records, len(question.rows)}

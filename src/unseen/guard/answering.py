@@ -1,5 +1,6 @@
 """Answering: the numbers of an answer, taken through the controls of whoever asked, and padded."""
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -8,10 +9,12 @@ import numpy as np
 
 from unseen.control import SUM_TOLERANCE, Control, Floats, Hardening
 from unseen.errors import UnseenError
-from unseen.guard.policy import Kind
+from unseen.guard.policy import Kind, Route
 from unseen.guard.refusal import Refused, upstream_failed
 
 NUMBERS = {int, float, list}
+NUMBER = re.compile(r"\s*([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*%?\s*")  # written as a text
+FRACTION = re.compile(r"[.,][0-9]|[0-9]\s*%|[0-9][eE][-+]?[0-9]")  # anywhere in a text
 FEW = 8  # rows: below it NumPy takes longer to begin than Python takes to end
 BLOCK = 128  # bytes: the length of an answer is a multiple of it, so that it tells no digit of a number
 
@@ -63,16 +66,25 @@ class Answering:
         self.strict = strict
         self.dropped = 0
 
-    def rows(self, kind: Kind, values: Any, records: int) -> list[Any]:
-        """Return one answer a record, hardened: `values` is a list of labels or numbers, or of lists of numbers."""
+    def rows(
+        self, kind: Kind, values: Any, records: int, route: Route | None = None, *, declared: bool = False
+    ) -> list[Any]:
+        """Return one answer a record, hardened: `values` is a list of labels or numbers, or of lists of numbers.
+
+        `declared` says that the policy names these by name; `route` how many values, and which labels, there may be.
+        """
         if not isinstance(values, list) or len(values) != records:
             raise unreadable()
         if kind == "labels":
-            return [_label(value) for value in values]
+            classes = None if route is None else route.classes
+            return [_label(value, classes, declared=declared) for value in values]
         marking = self._controls.marking
         if kind == "probabilities" and marking is not None and records <= FEW and _several(values[0]):
             return _even([marked(marking, row) for row in values])
-        return self.table(kind, _array(values)).tolist()
+        table = _array(values)
+        if kind == "values" and route is not None and table.size != records * route.width:
+            raise unreadable()
+        return self.table(kind, table).tolist()
 
     def table(self, kind: Kind, table: Floats) -> Floats:
         """Return numbers `(records,)` or `(records, columns)`, hardened."""
@@ -123,11 +135,21 @@ def _marks(control: Control, classes: int, label: int) -> list[float]:
     return control.with_settings()(example)[0].tolist()
 
 
-def _label(value: Any) -> Any:
-    """Return a class label: a text, a truth value or a whole number, and nothing with a fraction in it."""
+def _label(value: Any, classes: int | None = None, *, declared: bool = False) -> Any:
+    """Return a class label: a text, a truth value or a whole number, and nothing with a fraction in it.
+
+    A text with a fraction in it is one only where the policy declares it; a whole number names one of the classes.
+    """
     one = value[0] if isinstance(value, list) and len(value) == 1 else value
-    whole = isinstance(one, float) and one.is_integer()
-    if one is None or whole or isinstance(one, str | bool | int):
+    if isinstance(one, str):
+        if not declared and FRACTION.search(one):
+            raise unreadable()
+        number = None if classes is None else NUMBER.fullmatch(one)
+        one = float(number[1]) if number is not None and not FRACTION.search(one) else None
+    if one is None or isinstance(one, bool):
+        return value
+    whole = isinstance(one, int) or (isinstance(one, float) and one.is_integer())
+    if whole and (classes is None or 0 <= one < classes):
         return value
     raise unreadable()
 

@@ -7,7 +7,6 @@ answer may have left. Accounts are names such as `key:ab12:lifetime`; caps come 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Protocol
 
 from unseen.guard.client import Client
@@ -84,12 +83,12 @@ def charges(client: Client, tier: Tier, shared: Shared, records: int, now: float
     >>> charges(client, tier, Shared(total=Budget(per_day=50)), 3, 0.0)
     (Charge(account='key:ab12:lifetime', amount=3, cap=9), Charge(account='total:day:1970-01-01', amount=3, cap=50))
     """
-    owed = _accounts(client.id, client.tenant, tier.budget, shared, int(now // DAY_S))
+    owed = accounts(client.id, client.tenant, tier.budget, shared, int(now // DAY_S))
     return tuple([Charge(account, records, cap) for account, cap in owed])
 
 
-@lru_cache(maxsize=10_000)
-def _accounts(client: str, tenant: str, own: Budget, shared: Shared, day: int) -> tuple[tuple[str, int], ...]:
+def accounts(client: str, tenant: str, own: Budget, shared: Shared, day: int) -> tuple[tuple[str, int], ...]:
+    """Return every account of a client on a day (since 1970), with its cap."""
     date = datetime.fromtimestamp(day * DAY_S, UTC).date().isoformat()
     found = []
     for holder, budget in (

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from math import prod
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,8 @@ from unseen.guard.policy import Policy, Route, Tier, address_of
 from unseen.guard.protocols import adapter_of
 
 SIGNATURES = {"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA", "Ed25519"}
+ROWS = {"mlflow", "open-inference-v2", "kserve-v1", "json"}
+ONLY_OF = {"models": {"openai"}, "fields": {"json"}, "features": ROWS, "shape": ROWS}  # the protocols of a key
 ANY_KEY = b"any key will do to see whether"  # controls are made once to be checked, and thrown away
 
 
@@ -74,6 +77,11 @@ def _tiers(policy: Policy) -> Iterator[Finding]:
         yield from _controls(policy, name, tier)
 
 
+def closed(route: Route) -> bool:
+    """Whether one record can be written in one way only: its fields are named, or it is an array of one shape."""
+    return bool(route.features or (route.shape and route.protocol != "open-inference-v2"))
+
+
 def _controls(policy: Policy, name: str, tier: Tier) -> Iterator[Finding]:
     place = f"tiers.{name}.controls"
     made = []
@@ -90,6 +98,7 @@ def _controls(policy: Policy, name: str, tier: Tier) -> Iterator[Finding]:
         yield refuse(place, "controls of text do nothing where no route has protocol openai.")
     for route in policy.routes:
         yield from _useless_on(route, made, place)
+        yield from _open(route, tier, made, f"tiers.{name}")
         kinds = _kinds(route)
         for kind in sorted(kinds - {"labels"} - surfaces):
             word = f"{kind} leave as the model gives them on route {route.name or route.protocol}"
@@ -108,6 +117,20 @@ def _useless_on(route: Route, made: Sequence[Hardening], place: str) -> Iterator
     for hardening in made:
         if route.classes is not None and (why := hardening.unfit(route.classes)):
             yield refuse(place, f"{hardening.name} on route {route.name or route.protocol}: {why}.")
+
+
+def _open(route: Route, tier: Tier, made: Sequence[Hardening], place: str) -> Iterator[Finding]:
+    """What rests on telling one record from another rests on nothing where a client may write one in many ways."""
+    if route.protocol == "openai":
+        return
+    what = [control.name for control in made if control.control.keyed] if _kinds(route) != {"labels"} else []
+    what += ["budget.per_neighbourhood"] if tier.budget.per_neighbourhood is not None else []
+    where = f"{' and '.join(what)} on route {route.name or route.protocol}"
+    if what and not closed(route):
+        sentence = "a field more, or one by another name, would make one record another: set the route's features"
+        yield refuse(place, f"{where}: {sentence} (or, for arrays, shape).")
+    elif what and route.protocol == "open-inference-v2" and not route.shape and not route.scales:
+        yield note(place, f"{where}: an input may have any number of values: set the route's shape, such as [12].")
 
 
 def _kinds(route: Route) -> set[str]:
@@ -129,11 +152,31 @@ def _routes(policy: Policy) -> Iterator[Finding]:
                 "budgets per neighbourhood measure distance in the features' own units; set scales to weigh them."
             )
             yield note(place, sentence)
-        if any(scale <= 0 for scale in route.scales):
-            yield refuse(place, "scales must be above 0.")
+        yield from _records(route, place)
+        if route.protocol in {"open-inference-v2", "kserve-v1"} and not route.path:
+            path = f"/{route.protocol[-2:]}/models/credit"
+            yield note(place, f"every model and version of the upstream may be asked: set path, such as '{path}'.")
     names = [route.name or route.protocol for route in policy.routes]
     if len(set(names)) < len(names):
         yield refuse("routes", "two have one name: give each a name of its own.")
+
+
+def _records(route: Route, place: str) -> Iterator[Finding]:
+    """What a route says of its records must hold together."""
+    if any(scale <= 0 for scale in route.scales):
+        yield refuse(place, "scales must be above 0.")
+    for key, protocols in ONLY_OF.items():
+        if getattr(route, key) and route.protocol not in protocols:
+            yield refuse(place, f"{key} says nothing for protocol {route.protocol}.")
+    if len(set(route.features)) < len(route.features):
+        yield refuse(place, "features names one field twice.")
+    if route.protocol == "open-inference-v2":
+        return
+    if route.shape and len(route.features) > 1:
+        yield refuse(place, "features names one field at most where a record is an array of some shape.")
+    count = prod(route.shape) if route.shape else len(route.features)
+    if route.scales and count and len(route.scales) != count:
+        yield refuse(place, f"a record has {count} values by features or shape, and {len(route.scales)} by scales.")
 
 
 def _server(policy: Policy) -> Iterator[Finding]:
@@ -194,6 +237,11 @@ def _detectors(policy: Policy) -> Iterator[Finding]:
         yield refuse("detectors", str(error))
     if not policy.actions.ladder:
         yield refuse("actions.ladder", "it has no step: write ['log'] at least.")
+    if "tighten" in policy.actions.ladder:
+        for route in policy.routes:
+            if "values" in _kinds(route):
+                sentence = f"tighten means labels only, and route {route.name or route.protocol} answers with values."
+                yield refuse("actions.ladder", sentence)
     low, high = policy.actions.delay_s
     if not 0 <= low <= high:
         yield refuse("actions.delay_s", "it is written [LEAST, MOST] in seconds, the least first.")

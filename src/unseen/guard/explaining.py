@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from unseen.guard.checking import findings, hardenings
+from unseen.guard.checking import closed, findings, hardenings
 from unseen.guard.policy import Budget, Policy, Tier, rate_of
 
 NOT_STOPPED = """\
@@ -47,6 +47,7 @@ def _lines(policy: Policy) -> Iterator[str]:
     yield ""
     yield "What this does NOT stop"
     yield from (f"- {sentence}" for sentence in NOT_STOPPED)
+    yield from (f"- {sentence}" for sentence in _open(policy))
     if found := findings(policy):
         yield ""
         yield "What there is to say against it"
@@ -59,6 +60,15 @@ def _route(policy: Policy) -> Iterator[str]:
             "texts" if route.protocol == "openai" else ", ".join(sorted(set(route.outputs.values()))) or route.answers
         )
         yield f"{route.name or route.protocol} ({route.protocol}; answers are {answers})"
+
+
+def _open(policy: Policy) -> Iterator[str]:
+    for route in policy.routes:
+        if route.protocol != "openai" and not closed(route):
+            yield (
+                f"Route {route.name or route.protocol} names no features: a field that the model does not read, or a "
+                "field by another name, makes one record look like another, and buys a fresh answer."
+            )
 
 
 def _tier(name: str, tier: Tier) -> Iterator[str]:

@@ -1,15 +1,34 @@
 """Proposing: a commented policy to begin with, for each protocol."""
 
+FEATURES = '# features = ["age", "wage"]         # what a record has, and nothing else; in the order of scales'
 PROTOCOLS = {
-    "mlflow": ('protocol = "mlflow"\nanswers = "probabilities"', "http://127.0.0.1:5001"),
-    "open-inference-v2": ('protocol = "open-inference-v2"\nanswers = "probabilities"', "http://127.0.0.1:8081"),
-    "kserve-v1": ('protocol = "kserve-v1"\nanswers = "probabilities"', "http://127.0.0.1:8081"),
-    "openai": ('protocol = "openai"', "http://127.0.0.1:8000"),
+    "mlflow": (f'protocol = "mlflow"\nanswers = "probabilities"\n{FEATURES}', "http://127.0.0.1:5001"),
+    "open-inference-v2": (
+        """protocol = "open-inference-v2"
+answers = "probabilities"
+# path = "/v2/models/credit"         # the one model that may be asked; any, where it is not said
+# features = ["x"]                   # the inputs of a request, and nothing else
+# shape = [12]                       # how many numbers a record has
+# outputs = { predict_proba = "probabilities", predict = "labels" }  # needed where more than one leaves""",
+        "http://127.0.0.1:8081",
+    ),
+    "kserve-v1": (
+        f"""protocol = "kserve-v1"
+answers = "probabilities"
+# path = "/v1/models/credit"         # the one model that may be asked; any, where it is not said
+{FEATURES}""",
+        "http://127.0.0.1:8081",
+    ),
+    "openai": (
+        'protocol = "openai"\n# models = ["NAME"]                  # those that may be asked',
+        "http://127.0.0.1:8000",
+    ),
     "json": (
-        """protocol = "json"
+        f"""protocol = "json"
 path = "/predict"
 records = "/inputs"                  # JSON pointer to the records of a request
-outputs = { "/probabilities" = "probabilities" }  # JSON pointers to the answers""",
+outputs = {{ "/probabilities" = "probabilities" }}  # JSON pointers to the answers
+{FEATURES}""",
         "http://127.0.0.1:8000",
     ),
 }

@@ -6,8 +6,10 @@ import msgspec
 class Refused(Exception):
     """A request that ends here. `reason` is for the log and the programs of clients, the sentence is for people.
 
-    `wait_s` is when it makes sense to ask again.
+    `wait_s` is when it makes sense to ask again; `upstream` the status that the model's server gave, where it gave one.
     """
+
+    upstream = 0
 
     def __init__(self, status: int, reason: str, sentence: str, wait_s: float | None = None) -> None:
         super().__init__(sentence)

@@ -1,6 +1,7 @@
 """Serving: worker processes behind one address, reload without a gap, and an orderly end."""
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -30,6 +31,7 @@ from unseen.guard.watching import Watch
 
 FIXED = ("listen", "admin", "admin_token", "secret", "state", "workers")  # a reload cannot change these
 BACKLOG = 1024
+COLLECT = (10_000, 20, 50)  # a request makes no cycles: to look for them at every seventh is dear
 
 
 def serve(path: Path, say: Callable[[str], None] = print) -> int:
@@ -103,6 +105,9 @@ class Worker:
 
                 admin = _server(admin_app(self.current, self._policy), self._policy)
                 servers.append((admin, _listen(*address_of(self._policy.guard.admin))))
+            gc.collect()
+            gc.freeze()  # what is there now stays: the collector need not look at it again
+            gc.set_threshold(*COLLECT)
             self._handle_signals([server for server, _ in servers])
             await asyncio.gather(*(server.serve(sockets=[opened]) for server, opened in servers))
         finally:

@@ -54,5 +54,8 @@ def refused_by(status: int) -> Refused:
     (422, 502, 502)
     """
     if 400 <= status < 500 and status not in OWN_FAULT:
-        return Refused(status, "upstream_refused", f"The model's server refused the request with status {status}.")
-    return upstream_failed(f"The model's server failed with status {status}; try again.")
+        refused = Refused(status, "upstream_refused", f"The model's server refused the request with status {status}.")
+    else:
+        refused = upstream_failed(f"The model's server failed with status {status}; try again.")
+    refused.upstream = status
+    return refused

@@ -3,6 +3,7 @@
 import pytest
 
 from unseen.controls import harden_from
+from unseen.errors import PolicyError
 from unseen.guard.answering import Answering, Controls
 from unseen.guard.policy import Route
 from unseen.guard.protocols.kserve_v1 import KServeV1
@@ -99,6 +100,28 @@ def test_a_list_of_rows_of_numbers_or_of_labels():
     assert hardened([0, "a"], answers="labels")[0] == [0, "a"]
     values = hardened([12, 27.5], answers="values", controls=({"name": "value-rounding", "step": 10.0},))
     assert values[0] == [10.0, 30.0]
+
+
+def test_labels_and_values_have_one_value_a_record():
+    assert hardened([["a"], [1]], answers="labels")[0] == [["a"], [1]]
+    values = ({"name": "value-rounding", "step": 1.0},)
+    assert hardened([[1.2], [2.7]], answers="values", controls=values)[0] == [[1.0], [3.0]]
+    assert hardened([[1.2, 2.7]] * 2, answers="values", width=2, controls=values)[0] == [[1.0, 3.0]] * 2
+    for answers, wrong in (("labels", [[1, 2], [3, 4]]), ("values", [[1.2, 2.7]] * 2), ("values", [[0.5] * 500] * 2)):
+        with pytest.raises(Refused):
+            hardened(wrong, answers=answers, controls=values)
+        with pytest.raises(Refused):
+            hardened({"y": wrong}, outputs={"y": answers}, controls=values)
+    with pytest.raises(Refused):
+        hardened([1.2, 2.7], answers="values", width=2, controls=values)
+
+
+def test_a_probability_does_not_leave_as_a_label():
+    for found in (["0.712345:cat", "dog"], [712345, 0]):
+        with pytest.raises(Refused):
+            hardened(found, answers="labels", classes=3)
+    assert hardened({"k": ["v1.5", "v2.0"]}, outputs={"k": "labels"})[0] == {"k": ["v1.5", "v2.0"]}
+    assert hardened([2, 0], answers="labels", classes=3)[0] == [2, 0]
 
 
 def test_columns_by_name_are_one_row_of_classes_in_every_form():
@@ -201,5 +224,12 @@ def test_a_path_is_known_to_its_last_character():
         "/v1/models/a/b:predict",
     ):
         assert KSERVE.match("POST", path) is None
+    one = KServeV1(Route(protocol="kserve-v1", path="/v1/models/m"))
+    assert one.match("POST", "/v1/models/m:predict") == "/v1/models/m:predict"
+    assert isinstance(one.match("GET", "/v1/models/m"), Telling)
+    for path in ("/v1/models/n", "/v1/models/m/versions/2", "/v1/models/mm"):
+        assert one.match("POST", f"{path}:predict") is one.match("GET", path) is None
+    with pytest.raises(PolicyError, match="the one model"):
+        KServeV1(Route(protocol="kserve-v1", path="/v1/models/m:predict"))
     assert MLflow(Route(protocol="mlflow", path="/score")).match("POST", "/score") == "/score"
     assert PLAIN.match("POST", "/invocations\n") is None

@@ -3,6 +3,7 @@
 import pytest
 
 from unseen.controls import harden_from
+from unseen.errors import PolicyError
 from unseen.guard.answering import Answering, Controls
 from unseen.guard.policy import Route
 from unseen.guard.protocols.open_inference import OpenInference
@@ -44,7 +45,7 @@ def hardened(*outputs, records=2, route=None, controls=(ROUNDING,), strict=True)
         ([tensor([2, 3], [1, 2, 3, 4, 5, 6])], 2, [[1, 2, 3], [4, 5, 6]]),
         ([tensor([2, 3], [[1, 2, 3], [4, 5, 6]])], 2, [[1, 2, 3], [4, 5, 6]]),
         ([tensor([2], [1, 2])], 2, [[1], [2]]),
-        ([tensor([1, 2, 2], [[[1, 2], [3, 4]]])], 1, [[1, 2, 3, 4]]),
+        ([tensor([1, 4], [[[1, 2], [3, 4]]])], 1, [[1, 2, 3, 4]]),
         ([tensor([2, 1], ["a", "b"], "BYTES"), tensor([2], [1, 2], "INT64", "y")], 2, [["a", 1], ["b", 2]]),
         ([tensor([1, 4], [[1, 2], [3, 4]])], 1, [[1, 2, 3, 4]]),
     ],
@@ -191,23 +192,88 @@ def test_an_output_that_the_policy_does_not_know_is_withheld(wrong, controls):
     assert refused.value.status == 502
 
 
-def test_whole_numbers_and_texts_are_labels_where_a_record_has_one():
+def test_whole_numbers_and_texts_are_labels_where_the_policy_says_so():
     outputs = [
         tensor([2], [0, 2], "INT64", "class"),
         tensor([2, 1], ["a", "b"], "BYTES", "name"),
         tensor([2], [True, False], "BOOL", "sure"),
         tensor([2, 2], [0.26, 0.74, 0.5, 0.5], "FP32", "p"),
     ]
-    found, dropped = hardened(*outputs)
+    said = {"p": "probabilities"} | dict.fromkeys(("class", "name", "sure"), "labels")
+    found, dropped = hardened(*outputs, route={"outputs": said})
     assert [found[name]["data"] for name in ("class", "name", "sure")] == [[0, 2], ["a", "b"], [True, False]]
     assert dropped == 0
+    found, dropped = hardened(*outputs)
+    assert (found.keys(), dropped) == ({"p"}, 3)
+    found, dropped = hardened(*outputs, route={"outputs": {"p": "probabilities"}})
+    assert (found.keys(), dropped) == ({"p"}, 3)
 
 
-def test_a_route_that_answers_labels_may_answer_several_a_record():
-    wide = tensor([2, 2, 1], ["a", "b", "c", "d"], "BYTES", "top")
-    assert hardened(wide, route={"answers": "labels"})[0]["top"] == wide
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        tensor([2], ["0.712345:cat", "0.5:dog"], "BYTES", "h"),
+        tensor([2], ["a", "b"], "BYTES", "h"),
+        tensor([2], [712345, 500000], "INT64", "h"),
+    ],
+)
+def test_a_probability_does_not_leave_as_a_label(hidden):
+    p = tensor([2, 2], [0.26, 0.74, 0.51, 0.49], "FP32", "p")
+    found, dropped = hardened(p, hidden)
+    assert (found.keys(), dropped) == ({"p"}, 1)
     with pytest.raises(Refused):
-        hardened(tensor([2, 2], [0.5] * 4), route={"answers": "labels"})
+        hardened(hidden)  # a client may ask for this output alone
+
+
+@pytest.mark.parametrize("text", ["0.712345:cat", "cat .7", "71%", "71 % cat", "7e-1", "cat 0,7"])
+def test_a_label_with_a_fraction_in_it_is_one_where_the_policy_names_it(text):
+    output = tensor([2], ["cat", text], "BYTES", "k")
+    with pytest.raises(Refused):
+        hardened(output, route={"answers": "labels"})
+    assert hardened(output, route={"outputs": {"k": "labels"}})[0]["k"] == output
+
+
+@pytest.mark.parametrize("route", [{"answers": "labels"}, {"outputs": {"k": "labels"}}])
+@pytest.mark.parametrize(("datatype", "wrong"), [("INT64", 3), ("INT64", -1), ("INT64", 712345), ("BYTES", "712345")])
+def test_a_label_is_one_of_the_classes(route, datatype, wrong):
+    right = type(wrong)(2)
+    output = tensor([2], [right, right], datatype, "k")
+    assert hardened(output, route={**route, "classes": 3})[0]["k"] == output
+    with pytest.raises(Refused):
+        hardened(tensor([2], [right, wrong], datatype, "k"), route={**route, "classes": 3})
+
+
+@pytest.mark.parametrize("shape", [[2, 2], [2, 2, 1], [1, 4], [1, 2]])
+@pytest.mark.parametrize("route", [{"answers": "labels"}, {"outputs": {"top": "labels"}}])
+def test_a_record_has_one_label(shape, route):
+    flat = ["a", "b", "c", "d"][: shape[0] * shape[1]]
+    with pytest.raises(Refused):
+        hardened(tensor(shape, flat, "BYTES", "top"), route=route)
+    one = tensor([2, 1, 1], ["a", "b"], "BYTES", "top")
+    assert hardened(one, route=route)[0]["top"] == one
+
+
+def test_two_outputs_that_may_be_the_label_are_none():
+    first, second = tensor([2], [0, 1], "INT64", "a"), tensor([2], ["x", "y"], "BYTES", "b")
+    with pytest.raises(Refused):
+        hardened(first, second, route={"answers": "labels"})
+    found, dropped = hardened(first, tensor([2], [0.5, 0.25], "FP32", "p"), route={"answers": "labels"})
+    assert (found.keys(), dropped) == ({"a"}, 1)
+
+
+def test_values_have_the_width_that_the_route_says():
+    controls = ({"name": "value-rounding", "step": 1.0},)
+    for shape in ([1, 500], [1, 2]):
+        with pytest.raises(Refused):
+            hardened(
+                tensor(shape, [0.5] * shape[1], name="y"), records=1, route={"answers": "values"}, controls=controls
+            )
+    wide = {"answers": "values", "width": 3}
+    found, _ = hardened(tensor([2, 3], [1.2] * 6, name="y"), route=wide, controls=controls)
+    assert found["y"]["data"] == [1.0] * 6
+    for shape in ([2], [2, 2], [2, 1]):
+        with pytest.raises(Refused):
+            hardened(tensor(shape, [1.2] * (2 * shape[-1] if len(shape) > 1 else 2)), route=wide, controls=controls)
 
 
 def test_rows_of_whole_numbers_are_probabilities_in_disguise():
@@ -216,8 +282,8 @@ def test_rows_of_whole_numbers_are_probabilities_in_disguise():
     with pytest.raises(Refused):
         hardened(tensor([2, 2], [26, 74, 51, 49], "UINT8", "percent"))
     scores = tensor([2, 3], ["0.9:a", "0.1:b", "0.0:c"] * 2, "BYTES", "top")
-    found, dropped = hardened(scores, tensor([2], [0, 1], "INT64", "class"))
-    assert (found.keys(), dropped) == ({"class"}, 1)
+    with pytest.raises(Refused):
+        hardened(scores, tensor([2], [0, 1], "INT64", "class"))
 
 
 def test_whole_values_are_hardened_as_values():
@@ -249,14 +315,14 @@ def test_several_outputs_are_each_what_the_policy_says():
     found, _ = hardened(
         tensor([2, 2], [0.26, 0.74, 0.51, 0.49], "FP32", "p"),
         tensor([2, 2], [1.2, 2.7, 3.4, 0.1], "FP32", "y"),
-        tensor([2, 2], [1.0, 2.0, 3.0, 0.0], "FP32", "k"),
-        route={"outputs": outputs},
+        tensor([2, 1], [1.0, 2.0], "FP32", "k"),
+        route={"outputs": outputs, "width": 2},
         controls=controls,
     )
     assert [found[name]["data"] for name in "pyk"] == [
         pytest.approx([0.3, 0.7, 0.5, 0.5]),
         [1.0, 3.0, 3.0, 0.0],
-        [1.0, 2.0, 3.0, 0.0],
+        [1.0, 2.0],
     ]
 
 
@@ -283,6 +349,26 @@ def test_an_answer_without_outputs_is_withheld(content):
 )
 def test_a_path_is_known_to_its_last_character(path, known):
     assert (PLAIN.match("POST", path) == path) is known
+
+
+@pytest.mark.parametrize("path", ["/v2/models/credit", "/v2/models/credit/versions/3"])
+def test_a_route_may_open_one_model_alone(path):
+    one = OpenInference(Route(protocol="open-inference-v2", path=path))
+    assert one.match("POST", f"{path}/infer") == f"{path}/infer"
+    assert isinstance(one.match("GET", path), Telling)
+    assert isinstance(one.match("GET", f"{path}/ready"), Telling)
+    assert isinstance(one.match("GET", "/v2/health/ready"), Telling)
+    for other in ("/v2/models/other", "/v2/models/credit2", "/v2/models/credit/versions/4", f"{path}/versions/2"):
+        assert one.match("POST", f"{other}/infer") is None
+        assert one.match("GET", other) is None
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v2/models", "/v2/models/a/b", "/v2/models/a/infer", "v2/models/a", "/v2/models/a\n"]
+)
+def test_a_path_that_is_no_model_is_refused(path):
+    with pytest.raises(PolicyError, match="the one model"):
+        OpenInference(Route(protocol="open-inference-v2", path=path))
 
 
 def test_what_a_get_tells():

@@ -126,11 +126,15 @@ def test_fractions_at_any_depth_are_dropped_and_counted(controls):
     question = read(CHAT, {"messages": SAID})
     deep = {"a": [{"b": {"c": 0.5, "d": 1, "e": [[0.25]]}}]}
     message = {"role": "assistant", "content": "a", "annotations": deep, "p": 0.5, "percent": 97}
-    content = {"choices": [{"index": 0, "message": message, "score": 0.5}], "usage": {"x": 0.5, "y": 1}, "t": 0.5}
+    content = {
+        "choices": [{"index": 0, "message": message, "score": 0.5}],
+        "usage": {"x": 0.5, "total_tokens": 1},
+        "t": 0.5,
+    }
     seen = answering(*controls)
     hardened = ADAPTER.harden(question, content, seen)
     assert fractions(hardened) == []
-    assert hardened["usage"] == {"y": 1}
+    assert hardened["usage"] == {"total_tokens": 1}
     assert hardened["choices"][0]["message"] == {
         "role": "assistant",
         "content": "a",
@@ -150,13 +154,37 @@ def test_log_probabilities_of_no_known_shape_do_not_pass(shape):
 def test_embeddings_are_asked_for_in_a_form_that_can_be_hardened():
     question = read(VECTORS, {"input": "a", "encoding_format": "base64"})
     assert question.body["encoding_format"] == "float"
-    content = {"data": [{"embedding": VECTOR, "norm": 0.5}], "usage": {"n": 1, "x": 0.5}, "model": "m"}
+    content = {"data": [{"embedding": VECTOR, "norm": 0.5}], "usage": {"prompt_tokens": 1, "x": 0.5}, "model": "m"}
     hardened = ADAPTER.harden(question, content, answering({"name": "value-rounding", "step": 0.1}))
     assert isinstance(hardened["data"][0]["embedding"], str)
-    assert hardened["usage"] == {"n": 1}
+    assert hardened["usage"] == {"prompt_tokens": 1}
     for wrong in ({}, {"data": 7}, {"data": []}, {"data": [7]}, {"data": [{"embedding": "AAAA"}]}):
         with pytest.raises(Refused):
             ADAPTER.harden(question, wrong, answering())
+
+
+def test_of_usage_nothing_leaves_that_tells_of_a_shared_cache():
+    counts = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}
+    usage = {**counts, "prompt_tokens_details": {"cached_tokens": 8}, "cached_tokens": 8, "prompt_cache_hit_tokens": 8}
+    for path, body, content in (
+        (CHAT, {"messages": SAID}, {"choices": []}),
+        (VECTORS, {"input": "a"}, {"data": [{"embedding": [1.0]}]}),
+    ):
+        seen = answering()
+        assert ADAPTER.harden(read(path, body), {**content, "usage": usage}, seen)["usage"] == counts
+        assert seen.dropped == 3
+        assert ADAPTER.harden(read(path, body), {**content, "usage": None}, seen)["usage"] is None
+        with pytest.raises(Refused):
+            ADAPTER.harden(read(path, body), {**content, "usage": 7}, seen)
+
+
+def test_a_route_may_open_some_models_alone():
+    some = OpenAI(Route(protocol="openai", models=("m", "n")))
+    assert some.read(CHAT, {"model": "n", "messages": SAID}, frozenset()).body["model"] == "n"
+    for model in ({}, {"model": "other"}, {"model": None}, {"model": ["m"]}, {"model": "M"}):
+        with pytest.raises(Refused) as refused:
+            some.read(CHAT, {**model, "messages": SAID}, frozenset())
+        assert (refused.value.status, refused.value.reason) == (400, "model")
 
 
 # OpenAI's own client

@@ -26,7 +26,7 @@ def hardened(content, outputs, *, records=1, strict=True, controls=({"name": "ro
     [
         ("/inputs", {"inputs": [[1], [2]]}, [[1], [2]]),
         ("/inputs", {"inputs": {"a": 1}}, [{"a": 1}]),
-        ("/a~1b/c~0d/1", {"a/b": {"c~d": [0, [7, 8]]}}, [7, 8]),
+        ("/a~1b/c~0d/0", {"a/b": {"c~d": [[7, 8]]}}, [7, 8]),
         ("/~01", {"~1": [3]}, [3]),
         ("/", {"": [3]}, [3]),
         ("#", [[1], [2]], [[1], [2]]),
@@ -158,6 +158,21 @@ def test_numbers_that_no_pointer_names_are_dropped_and_counted():
 
 def test_a_list_of_one_is_an_answer_to_one():
     assert hardened({"k": ["cat"]}, {"/k": "labels"})[0] == {"k": ["cat"]}
+
+
+def test_values_have_the_width_that_the_route_says():
+    controls = ({"name": "value-rounding", "step": 1.0},)
+    for found, records in (([[1.2] * 500], 1), ([1.2] * 500, 1), ({"a": 1.2, "b": 2.0}, 1), ([[1.2, 2.0]] * 2, 2)):
+        with pytest.raises(Refused):
+            hardened({"y": found}, {"/y": "values"}, records=records, controls=controls)
+    route = Route(protocol="json", path="/p", records="#", outputs={"/y": "values"}, width=2)
+    answering = Answering(Controls([harden_from(one) for one in controls]), [], strict=True)
+    for found, left in (
+        ([1.2, 2.7], [1.0, 3.0]),
+        ([[1.2, 2.7]], [[1.0, 3.0]]),
+        ({"a": 1.2, "b": 2.7}, {"a": 1.0, "b": 3.0}),
+    ):
+        assert Pointers(route).harden(Question("/p", 1, [], {}), {"y": found}, answering) == {"y": left}
 
 
 def test_several_outputs_and_some_that_are_missing():

@@ -210,7 +210,9 @@ V2 = {
 @pytest.mark.slow
 def test_mlserver_answers_in_every_form_and_tells_what_it_is(tmp_path):
     async def run(url):
-        read = policy(tmp_path, upstream={"url": url}, routes=[{"protocol": "open-inference-v2"}])
+        outputs = {"predict_proba": "probabilities", "predict": "labels"}
+        routes = [{"protocol": "open-inference-v2", "path": "/v2/models/iris", "outputs": outputs}]
+        read = policy(tmp_path, upstream={"url": url}, routes=routes)
         for body in V2.values():
             bare, guarded = await both(read, url, "/v2/models/iris/infer", body)
             named = [{one["name"]: one for one in found["outputs"]} for found in (bare, guarded)]

@@ -3,7 +3,7 @@
 import asyncio
 from hashlib import blake2b
 
-from unseen.guard.budget import Charge, Kept, Store, charges, what_is_full
+from unseen.guard.budget import DAY_S, Charge, Kept, Store, accounts, what_is_full
 from unseen.guard.exchange import Exchange, Handler, Reply
 from unseen.guard.leases import Leases
 from unseen.guard.neighbourhood import Neighbourhoods
@@ -11,6 +11,7 @@ from unseen.guard.policy import Policy
 from unseen.guard.question import Question
 from unseen.guard.refusal import Refused, bad
 
+REMEMBERED = 10_000  # clients whose accounts are known
 LONGEST = 255  # bytes of an idempotency key
 GRACE_S = 5.0  # beyond the model's time: then a request with the same key takes over from a worker that died
 
@@ -25,6 +26,8 @@ class Charged:
         self._store = store
         self._near = near
         self._shadow = policy.guard.mode == "shadow"
+        self._day = -1
+        self._accounts: dict[tuple[str, str, str], tuple[tuple[str, int], ...]] = {}
 
     async def __call__(self, exchange: Exchange) -> Reply:
         """Charge, ask, and give back where that failed."""
@@ -61,7 +64,7 @@ class Charged:
 
     async def _spend(self, exchange: Exchange) -> Reply:
         tier = exchange.tier
-        owed = charges(exchange.client, tier, self._policy.budgets, exchange.records, exchange.now)
+        owed = self._owed(exchange)
         if tier.budget.per_neighbourhood is not None:
             owed += self._near.charges(exchange, tier.budget.per_neighbourhood)
         try:
@@ -80,6 +83,18 @@ class Charged:
             if not exchange.upstream:  # a status tells something too, such as whether a word was seen in training
                 self._leases.refund(owed)
             raise
+
+    def _owed(self, exchange: Exchange) -> tuple[Charge, ...]:
+        """Return what a request is charged to; the accounts of a client are looked up once a day."""
+        client, day = exchange.client, int(exchange.now // DAY_S)
+        if day != self._day or len(self._accounts) > REMEMBERED:
+            self._day, self._accounts = day, {}
+        known = (client.id, client.tenant, client.tier)
+        found = self._accounts.get(known)
+        if found is None:
+            budget, shared = exchange.tier.budget, self._policy.budgets
+            found = self._accounts[known] = accounts(client.id, client.tenant, budget, shared, day)
+        return tuple([Charge(account, exchange.records, cap) for account, cap in found])
 
 
 def _wait(full: Charge, now: float) -> float | None:

@@ -63,7 +63,11 @@ class Forwarded:
 
     async def _stream(self, exchange: Exchange, question: Question, body: bytes, answering: Answering) -> Reply:
         parts = self._upstream.stream(question.path, body)
-        await anext(parts)  # raises what the model's server refuses, while nothing has left
+        try:
+            await anext(parts)  # raises what the model's server refuses, while nothing has left
+        except Refused as refused:
+            exchange.upstream = refused.upstream
+            raise
         exchange.upstream = 200
 
         def harden(event: object) -> object:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from unseen.guard.exchange import Exchange, Handler, Reply
+from unseen.guard.fitting import refuse_uneven
 from unseen.guard.policy import Policy
 from unseen.guard.question import Question, Telling
 from unseen.guard.refusal import Refused, bad
@@ -15,6 +16,7 @@ JSON = b"application/json"
 def understood(inner: Handler, policy: Policy, tenant_key: Callable[[str], bytes]) -> Handler:
     """Refuse with 4xx what cannot be understood in one way only."""
     most, depth = policy.guard.max_records, policy.guard.max_depth
+    watched = bool(policy.detectors)
 
     async def handle(exchange: Exchange) -> Reply:
         if isinstance(exchange.question, Telling):
@@ -30,6 +32,8 @@ def understood(inner: Handler, policy: Policy, tenant_key: Callable[[str], bytes
         question: Question = exchange.adapter.read(exchange.path, content, frozenset(exchange.tier.parameters))
         if question.records > most:
             raise Refused(413, "records", f"A request may ask for {most} records at most.")
+        if exchange.route.protocol != "openai" and (watched or exchange.tier.budget.per_neighbourhood is not None):
+            refuse_uneven(question.rows)  # before anything is charged: they have no place beside each other
         exchange.question = question
         exchange.forms = coarse_forms(question.rows, exchange.route)
         key = tenant_key(exchange.client.tenant)

@@ -3,7 +3,9 @@
 import re
 from typing import Any
 
+from unseen.errors import PolicyError
 from unseen.guard.answering import Answering, unreadable
+from unseen.guard.fitting import fitted
 from unseen.guard.policy import Route
 from unseen.guard.protocols.mlflow import hardened_predictions
 from unseen.guard.question import Question, Telling
@@ -11,7 +13,8 @@ from unseen.guard.refusal import bad
 from unseen.guard.wire import number_of_rows
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
-PREDICT = re.compile(rf"/v1/models/{NAME}(?:/versions/[0-9]+)?:predict")
+ONE = re.compile(rf"/v1/models/{NAME}(?:/versions/[0-9]+)?")  # model
+PREDICT = re.compile(rf"{ONE.pattern}:predict")
 MODEL = re.compile(rf"/v1/models/{NAME}")
 
 
@@ -19,14 +22,19 @@ class KServeV1:
     """Instances in, predictions out. The columnar form of TensorFlow Serving (`inputs`) is refused: use instances."""
 
     def __init__(self, route: Route) -> None:
-        self._answers = route.answers
-        self._outputs = route.outputs
+        if route.path and not ONE.fullmatch(route.path):
+            raise PolicyError(
+                "path is the one model that may be asked, '/v1/models/NAME' or '/v1/models/NAME/versions/N'."
+            )
+        self._route = route
+        self._predict = re.compile(re.escape(f"{route.path}:predict")) if route.path else PREDICT
+        self._model = re.compile(re.escape(route.path)) if route.path else MODEL
 
     def match(self, method: str, path: str) -> str | Telling | None:
         """See `question.Adapter`."""
         if method == "POST":
-            return path if PREDICT.fullmatch(path) else None
-        return Telling(path, frozenset({"name", "ready"})) if MODEL.fullmatch(path) else None
+            return path if self._predict.fullmatch(path) else None
+        return Telling(path, frozenset({"name", "ready"})) if self._model.fullmatch(path) else None
 
     def read(self, path: str, content: Any, parameters: frozenset[str]) -> Question:
         """See `question.Adapter`."""
@@ -34,7 +42,7 @@ class KServeV1:
         if not isinstance(content, dict) or content.keys() != {"instances"}:
             raise bad("field", "The body must have the field instances, and nothing else.")
         records = number_of_rows(content["instances"], "instances")
-        return Question(path, records, content["instances"], content)
+        return Question(path, records, fitted(content["instances"], self._route), content)
 
     def harden(self, question: Question, content: Any, answering: Answering) -> Any:
         """See `question.Adapter`."""
@@ -42,4 +50,4 @@ class KServeV1:
             raise unreadable()
         found = content.get("predictions")
         answering.dropped += len(content) - 1
-        return {"predictions": hardened_predictions(found, question.records, self._answers, self._outputs, answering)}
+        return {"predictions": hardened_predictions(found, question.records, self._route, answering)}

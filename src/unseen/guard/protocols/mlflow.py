@@ -3,7 +3,8 @@
 from typing import Any
 
 from unseen.guard.answering import Answering, unreadable
-from unseen.guard.policy import Kind, Route
+from unseen.guard.fitting import fitted
+from unseen.guard.policy import Route
 from unseen.guard.question import Question, Telling
 from unseen.guard.refusal import bad
 from unseen.guard.wire import number_of_rows
@@ -16,8 +17,7 @@ class MLflow:
 
     def __init__(self, route: Route) -> None:
         self._path = route.path or "/invocations"
-        self._answers = route.answers
-        self._outputs = route.outputs
+        self._route = route
 
     def match(self, method: str, path: str) -> str | Telling | None:
         """See `question.Adapter`."""
@@ -32,37 +32,35 @@ class MLflow:
             raise bad("field", f"The body must have one of the fields {list(FORMS)}, and nothing else.")
         form, table = next(iter(content.items()))
         rows = _split(table) if form == "dataframe_split" else _rows(form, table)
-        return Question(path, len(rows), rows, content)
+        return Question(path, len(rows), fitted(rows, self._route), content)
 
     def harden(self, question: Question, content: Any, answering: Answering) -> Any:
         """See `question.Adapter`."""
         found = content.get("predictions") if isinstance(content, dict) else content
         answering.dropped += len(content) - 1 if isinstance(content, dict) else 0
-        return {"predictions": hardened_predictions(found, question.records, self._answers, self._outputs, answering)}
+        return {"predictions": hardened_predictions(found, question.records, self._route, answering)}
 
 
-def hardened_predictions(
-    found: Any, records: int, answers: Kind, outputs: dict[str, Kind], answering: Answering
-) -> list[Any] | dict[str, Any]:
+def hardened_predictions(found: Any, records: int, route: Route, answering: Answering) -> list[Any] | dict[str, Any]:
     """Return predictions, hardened: a list with one answer a record, or one such list for every named output."""
     if isinstance(found, dict):
-        if not outputs.keys() & found.keys() and {"columns", "data"} <= found.keys():
-            return _split_again(found, records, outputs, answering)
-        return _columns(found, records, outputs, answering)
+        if not route.outputs.keys() & found.keys() and {"columns", "data"} <= found.keys():
+            return _split_again(found, records, route, answering)
+        return _columns(found, records, route, answering)
     if isinstance(found, list) and found and isinstance(found[0], dict):
         if not all(isinstance(row, dict) and row.keys() == found[0].keys() for row in found):
             raise unreadable()
         table = {name: [row[name] for row in found] for name in found[0]}
-        hardened = _columns(table, records, outputs, answering)
+        hardened = _columns(table, records, route, answering)
         return [dict(zip(hardened, row, strict=True)) for row in zip(*hardened.values(), strict=True)]
-    return answering.rows(answers, found, records)
+    return answering.rows(route.answers, found, records, route)
 
 
-def _columns(
-    found: dict[str, Any], records: int, outputs: dict[str, Kind], answering: Answering
-) -> dict[str, list[Any]]:
+def _columns(found: dict[str, Any], records: int, route: Route, answering: Answering) -> dict[str, list[Any]]:
     """Each declared column holds scalars or lists; probabilities in columns of scalars are one row of their classes."""
-    names = [name for name in found if _declared(name, outputs, answering)]
+    outputs = route.outputs
+    names = [name for name in found if name in outputs]
+    answering.dropped += len(found) - len(names)
     if not names or not all(isinstance(found[name], list) and len(found[name]) == records for name in names):
         raise unreadable()
     spread = [name for name in names if outputs[name] == "probabilities" and not isinstance(found[name][0], list)]
@@ -73,11 +71,11 @@ def _columns(
         hardened |= zip(spread, map(list, zip(*rows, strict=True)), strict=True)
     for name in names:
         if name not in spread:
-            hardened[name] = answering.rows(outputs[name], found[name], records)
+            hardened[name] = answering.rows(outputs[name], found[name], records, route, declared=True)
     return {name: hardened[name] for name in names}
 
 
-def _split_again(found: dict[str, Any], records: int, outputs: dict[str, Kind], answering: Answering) -> dict[str, Any]:
+def _split_again(found: dict[str, Any], records: int, route: Route, answering: Answering) -> dict[str, Any]:
     """Return a table in the form of `dataframe_split`, hardened, without its index."""
     columns, data = found["columns"], found["data"]
     names = list(map(str, columns)) if isinstance(columns, list) else []
@@ -86,15 +84,8 @@ def _split_again(found: dict[str, Any], records: int, outputs: dict[str, Kind], 
     if not all(isinstance(row, list) and len(row) == len(names) for row in data):
         raise unreadable()
     table = {name: [row[at] for row in data] for at, name in enumerate(names)}
-    hardened = _columns(table, records, outputs, answering)
+    hardened = _columns(table, records, route, answering)
     return {"columns": list(hardened), "data": list(map(list, zip(*hardened.values(), strict=True)))}
-
-
-def _declared(name: str, outputs: dict[str, Kind], answering: Answering) -> bool:
-    if name in outputs:
-        return True
-    answering.dropped += 1
-    return False
 
 
 def _split(table: Any) -> list[Any]:

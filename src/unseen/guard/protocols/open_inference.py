@@ -4,15 +4,16 @@ import math
 import re
 from typing import Any
 
+from unseen.errors import PolicyError
 from unseen.guard.answering import Answering, unreadable
-from unseen.guard.policy import Kind, Route
+from unseen.guard.policy import Route
 from unseen.guard.question import Question, Telling
 from unseen.guard.refusal import Refused, bad
 from unseen.guard.wire import number_of_rows
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
-INFER = re.compile(rf"/v2/models/{NAME}(?:/versions/{NAME})?/infer")
-MODEL = re.compile(rf"/v2/models/{NAME}(?:/versions/{NAME})?(/ready)?")
+ONE = re.compile(rf"/v2/models/{NAME}(?:/versions/{NAME})?")  # model
+INFER, MODEL = re.compile(rf"{ONE.pattern}/infer"), re.compile(rf"{ONE.pattern}(/ready)?")
 SERVER = {
     "/v2": frozenset({"name", "extensions"}),
     "/v2/health/live": frozenset({"live"}),
@@ -27,24 +28,42 @@ LONGEST = 256  # characters of an id or a name
 FLOATS = {"FP16", "FP32", "FP64", "BF16"}
 INTEGERS = {f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
 WHOLE = {"BOOL", "BYTES", *INTEGERS}
-DATATYPES = FLOATS | WHOLE
+FITTING: dict[str, set[type]] = {  # what JSON may say where a request says the datatype
+    **{name: {int, float} for name in FLOATS},
+    **{name: {int} for name in INTEGERS},
+    "BOOL": {bool},
+    "BYTES": {str},
+}
+BOUNDS = {f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1)) for bits in (8, 16, 32, 64)}
+BOUNDS |= {f"UINT{bits}": (0, 2**bits) for bits in (8, 16, 32, 64)}
 CONTENT_TYPES = ("np", "pd", "str")
+Tensor = tuple[list[int], list[Any]]  # shape and what it holds, flat
 
 
 class OpenInference:
     """Tensors by name; the first axis counts the records."""
 
     def __init__(self, route: Route) -> None:
+        if route.path and not ONE.fullmatch(route.path):
+            raise PolicyError(
+                "path is the one model that may be asked, '/v2/models/NAME' or '/v2/models/NAME/versions/V'."
+            )
+        self._route = route
         self._answers = route.answers
         self._outputs = route.outputs
+        self._features = list(route.features)
+        self._scales = len(route.scales)
+        self._shape = list(route.shape)
+        self._infer = re.compile(re.escape(route.path) + "/infer") if route.path else INFER
+        self._model = re.compile(re.escape(route.path) + "(/ready)?") if route.path else MODEL
 
     def match(self, method: str, path: str) -> str | Telling | None:
         """See `question.Adapter`."""
         if method == "POST":
-            return path if INFER.fullmatch(path) else None
+            return path if self._infer.fullmatch(path) else None
         if path in SERVER:
             return Telling(path, SERVER[path])
-        return Telling(path, TOLD) if MODEL.fullmatch(path) else None
+        return Telling(path, TOLD) if self._model.fullmatch(path) else None
 
     def read(self, path: str, content: Any, parameters: frozenset[str]) -> Question:
         """See `question.Adapter`. Parameters other than a content type are dropped."""
@@ -55,10 +74,19 @@ class OpenInference:
         number_of_rows(inputs, "inputs")
         tensors = [_tensor(tensor) for tensor in inputs or []]
         count = tensors[0][0][0]
-        if any(shape[0] != count for shape, _ in tensors):
-            raise bad("shape", "Every input must have the same number of records along its first axis.")
+        for shape, _ in tensors:
+            if shape[0] != count:
+                raise bad("shape", "Every input must have the same number of records along its first axis.")
+            if (shape[1:] != self._shape) if self._shape else len(shape) > 2:
+                raise _not_a_record(self._shape)
         kept = [_kept(tensor, flat) for tensor, (_, flat) in zip(inputs or [], tensors, strict=True)]
-        _refuse_repeats([tensor["name"] for tensor in kept])
+        names = [tensor["name"] for tensor in kept]
+        _refuse_repeats(names)
+        if self._features and names != self._features:
+            tensors = self._in_order(dict(zip(names, tensors, strict=True)))
+        rows = _rows(tensors, count)
+        if self._scales and len(rows[0]) != self._scales:
+            raise bad("shape", f"A record has {self._scales} values.")
         body: dict[str, Any] = {"inputs": kept}
         if content.get("id") is not None:
             body["id"] = _text(content["id"])
@@ -69,28 +97,32 @@ class OpenInference:
         if content.get("parameters") is not None:
             body["parameters"] = _content_type(content)
             dropped = tuple(sorted(content["parameters"].keys() - {"content_type"}))
-        return Question(path, count, _rows(tensors, count), body, dropped=dropped)
+        return Question(path, count, rows, body, dropped=dropped)
+
+    def _in_order(self, tensors: dict[str, Tensor]) -> list[Tensor]:
+        """Return the inputs in the order of the policy, which names them all."""
+        if tensors.keys() != set(self._features):
+            raise bad("field", "A request has the inputs that the policy names, and no others.")
+        return [tensors[name] for name in self._features]
 
     def harden(self, question: Question, content: Any, answering: Answering) -> Any:
         """See `question.Adapter`. Of the answer, name, id and the tensors are passed on, without their parameters."""
         outputs = content.get("outputs") if isinstance(content, dict) else None
         if not isinstance(outputs, list):
             raise unreadable()
-        datatypes = [_datatype(output) for output in outputs]
-        floats = sum(datatype in FLOATS for datatype in datatypes)
-        numbers = floats + sum(datatype in INTEGERS for datatype in datatypes)
-        found = [self._output(output, question, answering, floats, numbers) for output in outputs]
+        answer = None if self._outputs else self._answer(outputs)
+        found = [self._output(output, question, answering, answer) for output in outputs]
         hardened = [tensor for tensor in found if tensor is not None]
         if not hardened:
             raise unreadable()
         kept = {name: content[name] for name in ("model_name", "id") if isinstance(content.get(name), str)}
         return kept | {"outputs": hardened}
 
-    def _output(self, output: Any, question: Question, answering: Answering, floats: int, numbers: int) -> Any:
+    def _output(self, output: Any, question: Question, answering: Answering, answer: Any) -> Any:
         if not isinstance(output, dict) or not isinstance(output.get("name"), str):
             raise unreadable()
         name, datatype = output["name"], _datatype(output)
-        kind = self._outputs.get(name) or self._kind(datatype, output.get("shape"), floats, numbers)
+        kind = self._answers if output is answer else self._outputs.get(name)
         if kind is None:
             if not answering.strict:
                 return {field: output[field] for field in OUTPUT if field in output}
@@ -100,48 +132,60 @@ class OpenInference:
         if shape[0] != question.records or (kind != "labels" and len(shape) > 2):
             raise unreadable()
         if kind == "labels":
-            data = answering.rows("labels", flat, len(flat))
+            data = answering.rows(kind, flat, question.records, self._route, declared=output is not answer)
         else:
             width = len(flat) // shape[0]
             rows = [flat[at : at + width] for at in range(0, len(flat), width)]
-            data = answering.rows(kind, rows if len(shape) == 2 else flat, question.records)
+            data = answering.rows(kind, rows if len(shape) == 2 else flat, question.records, self._route)
             data = [value for row in data for value in row] if len(shape) == 2 else data
             datatype = datatype if datatype in FLOATS else "FP64"
         return {"name": name, "shape": shape, "datatype": datatype, "data": data}
 
-    def _kind(self, datatype: str, shape: Any, floats: int, numbers: int) -> Kind | None:
-        """Return what an output is that the policy does not name, or None.
+    def _answer(self, outputs: list[Any]) -> Any:
+        """Return the one output that is what the route answers, where the policy names none.
 
-        The only one with fractions is what the route answers. Of the others, a text, a truth value or a whole number
-        for each record is a label, unless the route answers with values; a row of whole numbers may be probabilities
-        in disguise, and is what the route answers if no other output has numbers.
+        For labels that is the only one of texts, truth values or whole numbers; for others the only one of fractions
+        or, where there is none, of whole numbers. One whole number a record is no probability, and may be one times a
+        million: it is a label only where the policy says so.
         """
-        if datatype in FLOATS:
-            return self._answers if floats == 1 and not self._outputs else None
-        if datatype not in WHOLE or not isinstance(shape, list):
-            return None
-        if self._answers == "labels" and not self._outputs:
-            return "labels"
-        one = shape[1:].count(1) == len(shape) - 1
-        if datatype in INTEGERS and not self._outputs and (self._answers == "values" or not one):
-            return self._answers if numbers == 1 else None
-        return "labels" if one else None
+        datatypes = [_datatype(output) for output in outputs]
+        for kinds in (WHOLE, FLOATS) if self._answers == "labels" else (FLOATS, INTEGERS):
+            found = [output for output, datatype in zip(outputs, datatypes, strict=True) if datatype in kinds]
+            if found:
+                lone = kinds is INTEGERS and self._answers == "probabilities" and _narrow(found[0])
+                return found[0] if len(found) == 1 and not lone else None
+        return None
 
 
-def _tensor(tensor: Any, *, upstream: bool = False) -> tuple[list[int], list[Any]]:
+def _narrow(output: Any) -> bool:
+    """Whether an output has one value for each record."""
+    shape = output.get("shape")
+    return isinstance(shape, list) and shape[1:].count(1) == len(shape) - 1
+
+
+def _not_a_record(shape: list[int]) -> Refused:
+    return bad("shape", f"A record has the shape {shape}." if shape else "An input has two axes at most.")
+
+
+def _tensor(tensor: Any, *, upstream: bool = False) -> Tensor:
     """Return shape and flat data of a tensor, which must agree."""
     if not isinstance(tensor, dict) or not (upstream or tensor.keys() <= INPUT):
         raise _misshapen(upstream=upstream)
     shape, data = tensor.get("shape"), tensor.get("data")
     if not isinstance(shape, list) or len(shape) > AXES or set(map(type, shape)) != {int} or min(shape) < 1:
         raise _misshapen(upstream=upstream)
-    if not isinstance(data, list) or _datatype(tensor) not in DATATYPES:
+    kinds = FITTING.get(datatype := _datatype(tensor))
+    if not isinstance(data, list) or kinds is None:
         raise _misshapen(upstream=upstream)
-    flat = _flat(data)
+    flat = _flat(data, SCALARS if upstream else kinds)
     if flat is None:
-        raise unreadable() if upstream else bad("shape", "A tensor holds numbers, texts or truth values, evenly.")
+        raise unreadable() if upstream else bad("shape", "A tensor holds, evenly, what its datatype says.")
     if len(flat) != math.prod(shape):
         raise unreadable() if upstream else bad("shape", "The data must be as long as the shape says.")
+    if not upstream and datatype in BOUNDS:
+        least, beyond = BOUNDS[datatype]
+        if min(flat) < least or max(flat) >= beyond:  # it would wrap around, and be another record's number
+            raise bad("shape", "A tensor holds no number that is beyond its datatype.")
     return shape, flat
 
 
@@ -154,13 +198,13 @@ def _misshapen(*, upstream: bool) -> Refused:
     return unreadable() if upstream else bad("shape", "An input needs a name, a shape, a datatype and data.")
 
 
-def _flat(data: list[Any]) -> list[Any] | None:
-    """Return what nested arrays hold; None where it is no tensor."""
+def _flat(data: list[Any], kinds: set[type]) -> list[Any] | None:
+    """Return what nested arrays hold; None where it is no tensor of these kinds."""
     while data and isinstance(data[0], list):
         if not all(isinstance(row, list) for row in data):
             return None
         data = [value for row in data for value in row]
-    return data if set(map(type, data)) <= SCALARS else None
+    return data if set(map(type, data)) <= kinds else None
 
 
 def _kept(tensor: dict[str, Any], flat: list[Any]) -> dict[str, Any]:
@@ -205,7 +249,7 @@ def _refuse_repeats(names: list[str]) -> None:
         raise bad("duplicate", "Two tensors have one name.")
 
 
-def _rows(tensors: list[tuple[list[int], list[Any]]], count: int) -> list[list[Any]]:
+def _rows(tensors: list[Tensor], count: int) -> list[list[Any]]:
     if count == 1:
         return [[value for _, flat in tensors for value in flat]]
     rows: list[list[Any]] = [[] for _ in range(count)]

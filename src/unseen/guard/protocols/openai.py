@@ -25,6 +25,7 @@ MESSAGE = frozenset(
         *("reasoning", "reasoning_content"),
     }
 )
+USAGE = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})  # what is cached tells of other clients
 MODELS = frozenset({"object", "data"})
 ASKED = {"chat/completions": "messages", "completions": "prompt", "embeddings": "input"}  # the field that is asked
 HARMLESS = frozenset(ALLOWED) - {*ASKED.values(), "instructions", "system"}
@@ -40,6 +41,7 @@ class OpenAI:
     def __init__(self, route: Route) -> None:
         prefix = route.path.rstrip("/") or "/v1"
         self._asked = {f"{prefix}/{end}": end for end in ASKED if end != "embeddings" or route.embeddings}
+        self._models = route.models
         self._told = {f"{prefix}/models": Telling(f"{prefix}/models", MODELS)}
 
     def match(self, method: str, path: str) -> str | Telling | None:
@@ -60,6 +62,8 @@ class OpenAI:
             known = [name for name in refused if name in SCORING]  # other names are the client's own words
             named = f" ({', '.join(known)})" if known else ""
             raise bad("parameter", f"The request has parameters that are not allowed here{named}: leave them out.")
+        if self._models and body.get("model") not in self._models:
+            raise bad("model", "The model must be one that the policy names.")
         stream = body.get("stream", False)
         if not isinstance(stream, bool) or (stream and end == "embeddings"):
             raise bad("field", "stream must be true or false, and false for embeddings.")
@@ -79,8 +83,11 @@ class OpenAI:
         choices = content.get("choices")
         if not isinstance(choices, list) or len(choices) > question.records:
             raise unreadable()
-        kept: Mapping[str, Any] = _known(content, ANSWER, answering)
-        kept = {**kept, "choices": [_choice(choice, answering) for choice in choices]}
+        known = _known(content, ANSWER, answering)
+        kept: Mapping[str, Any] = {
+            **_counted(known, answering),
+            "choices": [_choice(choice, answering) for choice in choices],
+        }
         try:
             answering.dropped += _fractions(kept) if answering.strict else 0
             for control in _capping(answering):
@@ -105,6 +112,12 @@ def _known(value: Any, names: frozenset[str], answering: Answering) -> dict[str,
     kept = {name: inner for name, inner in value.items() if name in names}
     answering.dropped += len(value) - len(kept)
     return kept
+
+
+def _counted(kept: dict[str, Any], answering: Answering) -> dict[str, Any]:
+    """Return an answer with the three counts of tokens that everybody gets, where it counts any."""
+    usage = kept.get("usage")
+    return kept if usage is None else {**kept, "usage": _known(usage, USAGE, answering)}
 
 
 def _fractions(value: Any) -> int:
@@ -159,7 +172,7 @@ def _embeddings(content: dict[str, Any], question: Question, answering: Answerin
     vectors = answering.rows("values", [one["embedding"] for one in data], records)
     if ENCODING in question.dropped:
         vectors = [b64encode(np.array(vector, "<f4").tobytes()).decode() for vector in vectors]
-    kept = {name: content[name] for name in ("object", "model", "usage") if name in content}
+    kept = _counted({name: content[name] for name in ("object", "model", "usage") if name in content}, answering)
     answering.dropped += len(content.keys() - kept.keys() - {"data"}) + sum(len(one.keys() - EMBEDDED) for one in data)
     found = [{"object": "embedding", "index": at, "embedding": vector} for at, vector in enumerate(vectors)]
     return without(kept, names=frozenset(), numbers=True) | {"data": found}

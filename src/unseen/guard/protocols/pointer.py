@@ -4,7 +4,8 @@ import re
 from typing import Any
 
 from unseen.errors import PolicyError
-from unseen.guard.answering import Answering, unreadable
+from unseen.guard.answering import NUMBER, Answering, unreadable
+from unseen.guard.fitting import fitted
 from unseen.guard.policy import Kind, Route
 from unseen.guard.question import Question, Telling
 from unseen.guard.refusal import bad
@@ -12,14 +13,14 @@ from unseen.guard.wire import number_of_rows
 
 Parts = tuple[str, ...]
 PLACE = re.compile(r"0|[1-9][0-9]{0,8}")  # in an array, as RFC 6901 writes it
-NUMBER = re.compile(r"\s*[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\s*%?\s*")
 
 
 class Pointers:
     """`records` points to the array of records in a request, `outputs` to the answers, or to the answer to one.
 
-    What `records` points to is one record where it is no array; "#" points to the whole body. In strict mode every
-    number that no pointer names is dropped, a whole one too (some servers write 1.0 as 1) and one written as a text.
+    What `records` points to is one record where it is no array; "#" points to the whole body. Of a request nothing is
+    let through but that and what `fields` point to. In strict mode every number of an answer that no pointer names is
+    dropped, a whole one too (some servers write 1.0 as 1) and one written as a text.
     """
 
     def __init__(self, route: Route) -> None:
@@ -28,8 +29,10 @@ class Pointers:
                 "a route of protocol json needs path, records (a JSON pointer into the request, such as '/inputs') and "
                 "outputs (JSON pointers into the answer, such as {'/probabilities' = 'probabilities'})."
             )
+        self._route = route
         self._path = route.path
         self._records = parts_of(route.records)
+        self._let_through = {self._records, *map(parts_of, route.fields)}
         self._outputs: dict[Parts, Kind] = {parts_of(pointer): kind for pointer, kind in route.outputs.items()}
 
     def match(self, method: str, path: str) -> str | Telling | None:
@@ -43,7 +46,9 @@ class Pointers:
         rows = found if isinstance(found, list) else [found]
         if found is None:
             raise bad("shape", "The body has no records where the policy says that they are.")
-        return Question(path, number_of_rows(rows, "the records"), rows, content)
+        number_of_rows(rows, "the records")
+        _refuse_others(content, (), self._let_through)
+        return Question(path, len(rows), fitted(rows, self._route), content)
 
     def harden(self, question: Question, content: Any, answering: Answering) -> Any:
         """See `question.Adapter`."""
@@ -71,23 +76,32 @@ class Pointers:
 
     def _answer(self, kind: Kind, value: Any, records: int, answering: Answering) -> Any:
         if isinstance(value, list) and len(value) == records and (records > 1 or isinstance(value[0], list | dict)):
-            return _rows(kind, value, answering)
+            return self._rows(kind, value, answering)
         if records != 1:
             raise unreadable()
         if isinstance(value, list) and len(value) == 1 and kind != "probabilities":
-            return answering.rows(kind, value, 1)
-        (row,) = _rows(kind, [value], answering)
+            return answering.rows(kind, value, 1, self._route, declared=True)
+        (row,) = self._rows(kind, [value], answering)
         return row
 
+    def _rows(self, kind: Kind, rows: list[Any], answering: Answering) -> list[Any]:
+        """Return one answer a record, hardened: a number, an array, or a number for each class by name."""
+        if not isinstance(rows[0], dict):
+            return answering.rows(kind, rows, len(rows), self._route, declared=True)
+        if not all(isinstance(row, dict) and row.keys() == rows[0].keys() for row in rows):
+            raise unreadable()
+        hardened = answering.rows(kind, [list(row.values()) for row in rows], len(rows), self._route, declared=True)
+        return [dict(zip(row, values, strict=True)) for row, values in zip(rows, hardened, strict=True)]
 
-def _rows(kind: Kind, rows: list[Any], answering: Answering) -> list[Any]:
-    """Return one answer a record, hardened: a number, an array, or a number for each class by name."""
-    if not isinstance(rows[0], dict):
-        return answering.rows(kind, rows, len(rows))
-    if not all(isinstance(row, dict) and row.keys() == rows[0].keys() for row in rows):
-        raise unreadable()
-    hardened = answering.rows(kind, [list(row.values()) for row in rows], len(rows))
-    return [dict(zip(row, values, strict=True)) for row, values in zip(rows, hardened, strict=True)]
+
+def _refuse_others(value: Any, here: Parts, let_through: set[Parts]) -> None:
+    """Refuse what no pointer leads to: a field that nobody reads makes one record look like another."""
+    if here in let_through:
+        return
+    if not isinstance(value, dict | list) or not any(parts[: len(here)] == here for parts in let_through):
+        raise bad("field", "The body has fields that the policy does not name: leave them out.")
+    for name, one in value.items() if isinstance(value, dict) else ((str(at), one) for at, one in enumerate(value)):
+        _refuse_others(one, (*here, name), let_through)
 
 
 def _is_number(value: Any) -> bool:
