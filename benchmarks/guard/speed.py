@@ -223,8 +223,8 @@ HEAD = """\
 # The guard's cost beside its peers
 
 `python benchmarks/guard/speed.py --rounds {rounds}{litellm}`; medians of {rounds} rounds [lowest, highest], with all
-servers in each. One worker and one thread each; wrk with one thread, {connections} connections for {seconds} s, then one
-connection for {half} s, on the same two shared x86-64 cores as the servers. Python {python}, uvicorn {uvicorn},
+servers in each. One worker and one thread each; wrk with one thread, {connections} connections for {seconds} s, then
+one connection for {half} s, on the same two shared x86-64 cores as the servers. Python {python}, uvicorn {uvicorn},
 aiohttp {aiohttp}, pyreqwest {pyreqwest}, msgspec {msgspec}. The guard's path is whole: key, rate, three budgets in
 SQLite (each lease of 100 on the disk), strict JSON in, the control, fingerprint, and a chained log record written
 before the answer."""
