@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -102,27 +102,33 @@ def open_state(policy: Policy, worker: int = 0) -> State:
     secret = strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret")
     folder = Path(policy.guard.state)
     worker, place = _free_place(folder / "log", worker)
-    store = open_store(policy.store, folder)
-    state = State(
-        folder=folder,
-        place=place,
-        worker=worker,
-        secret=secret,
-        keys=KeyRing(folder, derive(secret, "keys")),
-        store=store,
-        leases=Leases(store, lease=policy.store.lease, workers=policy.guard.workers),
-        writer=Writer(
+    with ExitStack() as opened:  # what is open is closed again where a later part cannot be opened
+        opened.enter_context(place)
+        store = open_store(policy.store, folder)
+        opened.callback(store.close)
+        writer = Writer(
             folder / "log" / f"worker-{worker}",
             signing_key(secret),
             policy.log,
             policy=policy.digest,
             version=__version__,
-        ),
-    )
-    state.writer.told = (state.counts.written,)
-    if policy.log.exports:
-        state.shipping = Shipping(policy.log.exports, worker, state.snapshot, state.writer.append)
-        state.writer.told = (state.counts.written, state.shipping.take)
+        )
+        opened.callback(writer.close)
+        state = State(
+            folder=folder,
+            place=place,
+            worker=worker,
+            secret=secret,
+            keys=KeyRing(folder, derive(secret, "keys")),
+            store=store,
+            leases=Leases(store, lease=policy.store.lease, workers=policy.guard.workers),
+            writer=writer,
+        )
+        writer.told = (state.counts.written,)
+        if policy.log.exports:
+            state.shipping = Shipping(policy.log.exports, worker, state.snapshot, writer.append)
+            writer.told = (state.counts.written, state.shipping.take)
+        opened.pop_all()
     return state
 
 
