@@ -29,6 +29,7 @@ from unseen.guard.gateway import Gateway, named, signing_key
 from unseen.guard.keys import Key
 from unseen.guard.log.chain import public_of
 from unseen.guard.log.entries import Done
+from unseen.guard.log.verifying import Verdict
 from unseen.guard.openapi import (
     Budgets,
     Call,
@@ -41,7 +42,6 @@ from unseen.guard.openapi import (
     NewKey,
     Rotation,
     Status,
-    Verdict,
     Verdicts,
     document,
 )

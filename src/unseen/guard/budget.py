@@ -13,6 +13,7 @@ from unseen.guard.client import Client
 from unseen.guard.policy import Budget, Shared, Tier
 
 DAY_S = 86_400
+REMEMBERED = 10_000  # clients whose accounts are known
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +77,37 @@ class Store(Protocol):
         """Let go of the store."""
 
 
-def charges(client: Client, tier: Tier, shared: Shared, records: int, now: float) -> tuple[Charge, ...]:
-    """Return everything that one request is charged to.
+class Accounts:
+    """What each client is charged to; looked up once a day for each.
 
     >>> client, tier = Client("ab12", "acme", "basic"), Tier(budget=Budget(lifetime=9))
-    >>> charges(client, tier, Shared(total=Budget(per_day=50)), 3, 0.0)
+    >>> Accounts(Shared(total=Budget(per_day=50))).charges(client, tier, 3, 0.0)
     (Charge(account='key:ab12:lifetime', amount=3, cap=9), Charge(account='total:day:1970-01-01', amount=3, cap=50))
     """
-    owed = accounts(client.id, client.tenant, tier.budget, shared, int(now // DAY_S))
-    return tuple([Charge(account, records, cap) for account, cap in owed])
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._day = -1
+        self._known: dict[tuple[str, str, str], tuple[tuple[str, int], ...]] = {}
+
+    def charges(self, client: Client, tier: Tier, records: int, now: float) -> tuple[Charge, ...]:
+        """Return everything that one request is charged to."""
+        day = int(now // DAY_S)
+        if day != self._day or len(self._known) > REMEMBERED:
+            self._day, self._known = day, {}
+        known = (client.id, client.tenant, client.tier)
+        found = self._known.get(known)
+        if found is None:
+            found = self._known[known] = _accounts(client, tier.budget, self._shared, day)
+        return tuple([Charge(account, records, cap) for account, cap in found])
 
 
-def accounts(client: str, tenant: str, own: Budget, shared: Shared, day: int) -> tuple[tuple[str, int], ...]:
-    """Return every account of a client on a day (since 1970), with its cap."""
+def _accounts(client: Client, own: Budget, shared: Shared, day: int) -> tuple[tuple[str, int], ...]:
     date = datetime.fromtimestamp(day * DAY_S, UTC).date().isoformat()
     found = []
     for holder, budget in (
-        (f"key:{client}", own),
-        (f"tenant:{tenant}", shared.tenant),
+        (f"key:{client.id}", own),
+        (f"tenant:{client.tenant}", shared.tenant),
         ("total", shared.total),
     ):
         if budget.per_day is not None:

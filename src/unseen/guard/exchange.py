@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from unseen.control import Floats
 from unseen.guard.answering import NO_CONTROLS, Controls
 from unseen.guard.client import Client
 from unseen.guard.policy import Route, Tier
@@ -34,6 +35,7 @@ class Exchange:
     question: Question | Telling | None = field(default=None, repr=False)
     forms: list[bytes] = field(default_factory=list, repr=False)
     fingerprints: tuple[bytes, ...] = field(default=(), repr=False)
+    points: Floats | None = field(default=None, repr=False)  # where detectors or neighbourhoods need them
     controls: Controls = NO_CONTROLS
     dropped: int = 0
     upstream: int = 0

@@ -3,24 +3,22 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import IO
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from unseen import __version__
-from unseen.control import Hardening
 from unseen.disk import held, write_whole
 from unseen.errors import FolderError, PolicyError
 from unseen.guard.answering import Controls
 from unseen.guard.budget import Store
 from unseen.guard.checking import hardenings, refuse_useless
 from unseen.guard.counts import Counts, Snapshot
-from unseen.guard.exchange import Exchange, Handler, Reply
+from unseen.guard.exchange import Exchange, Handler, Layer, Reply
 from unseen.guard.exports.shipping import Shipping
 from unseen.guard.keys import KeyRing
 from unseen.guard.layers.authenticated import Tokens, authenticated
@@ -193,22 +191,19 @@ class Gateway:
         self.state = state
         self.upstream = upstream
         self.watch = watch
-        self._hardenings = {
-            name: Controls(hardenings(tier.controls, derive(state.secret, "controls")))
-            for name, tier in policy.tiers.items()
-        }
+        labels = hardenings(({"name": "label-only"}, {"name": "no-logprobs"}), b"")
+        key = derive(state.secret, "controls")
+        own = {name: hardenings(tier.controls, key) for name, tier in policy.tiers.items()}
+        self._usual = {name: Controls(controls) for name, controls in own.items()}
+        self._tightened = {name: Controls([*controls, *labels]) for name, controls in own.items()}
         self.handle: Handler = self._stack(tokens)
-
-    @cached_property
-    def _tightened(self) -> tuple[Hardening, ...]:
-        return hardenings(({"name": "label-only"}, {"name": "no-logprobs"}), b"")
 
     def _stack(self, tokens: Tokens | None) -> Handler:
         """Build the layers from the inside out."""
         policy, state = self.policy, self.state
         near = Neighbourhoods(derive(state.secret, "neighbourhoods"), policy.neighbourhood.radius)
         routes = [(route, adapter_of(route)) for route in named(policy).routes]
-        layers: list[Callable[[Handler], Handler]] = [
+        layers: list[Layer] = [
             lambda inner: Charged(inner, policy, state.leases, state.store, near),
             lambda inner: understood(inner, policy, state.tenant_key),
             lambda inner: paced(inner, policy, state.pace),
@@ -221,8 +216,8 @@ class Gateway:
         return handler
 
     def _controls(self, exchange: Exchange) -> Controls:
-        own = self._hardenings[exchange.client.tier]
-        return Controls([*own.all, *self._tightened]) if self.watch.tightened(exchange.client.id) else own
+        tightened = self.watch.tightened(exchange.client.id)
+        return (self._tightened if tightened else self._usual)[exchange.client.tier]
 
     def _notice(self, exchange: Exchange, reply: Reply) -> None:
         if reply.status == 200:
@@ -232,8 +227,6 @@ class Gateway:
 
 def named(policy: Policy) -> Policy:
     """Return the policy with a name for every route: its protocol, or the one it has."""
-    import msgspec
-
     routes = tuple(msgspec.structs.replace(route, name=route.name or route.protocol) for route in policy.routes)
     if len({route.name for route in routes}) < len(routes):
         raise PolicyError("two routes have one name: give each [[routes]] table a name of its own.")

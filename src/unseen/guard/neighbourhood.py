@@ -14,8 +14,6 @@ import numpy as np
 from unseen.control import Floats
 from unseen.guard.budget import Charge
 from unseen.guard.exchange import Exchange
-from unseen.guard.question import Question
-from unseen.guard.shape import vectors
 
 TABLES, DIRECTIONS = 4, 6
 WIDTH = 4.0  # of a cell, in radii
@@ -34,10 +32,7 @@ class Neighbourhoods:
 
     def charges(self, exchange: Exchange, cap: int) -> tuple[Charge, ...]:
         """Return what a request is charged for its neighbourhoods: a cell that it meets twice is charged twice."""
-        if not isinstance(exchange.question, Question) or exchange.route is None:
-            return ()
-        points = vectors(exchange.question.rows, exchange.route)
-        names = exchange.fingerprints if points is None else self.cells(points)
+        names = exchange.fingerprints if exchange.points is None else self.cells(exchange.points)
         counted: dict[bytes, int] = {}
         for name in names:
             counted[name] = counted.get(name, 0) + 1

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from unseen import __version__
 from unseen.guard.counts import Shipped
+from unseen.guard.log.verifying import Verdict
 
 KeyId = Annotated[str, Meta(pattern="^[a-z2-7]{8}$", min_length=8, max_length=8, description="As GET /keys shows it.")]
 Tenant = Annotated[str, Meta(min_length=1, max_length=100, pattern="^[A-Za-z0-9][A-Za-z0-9 ._@/+-]*$")]
@@ -108,21 +109,6 @@ class Clients(_Record, frozen=True):
     """All clients that were noticed."""
 
     clients: list[Client]
-
-
-class Verdict(_Record, frozen=True):
-    """What was found of one chain; `bad` names the first record that is wrong, "" where none is.
-
-    Where it has no orderly end (`ended`), what may have been cut off there would not be seen.
-    """
-
-    chain: str
-    records: int
-    signed: int
-    unsigned: int
-    torn_bytes: int
-    bad: str
-    ended: bool
 
 
 class Verdicts(_Record, frozen=True):

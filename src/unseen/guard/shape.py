@@ -46,7 +46,7 @@ def coarse_forms(rows: Sequence[Any], route: Route) -> list[bytes]:
 
 
 def _steps_by_name(row: Mapping[str, Any], route: Route) -> dict[str, float]:
-    """Return the step of each field: scales are in the order of the names, which no client chooses (see `vectors`)."""
+    """Return the step of each field: scales are in the order of the names, as those of `vectors` are."""
     return {name: route.step * scale for name, scale in zip(sorted(row), route.scales, strict=True)}
 
 

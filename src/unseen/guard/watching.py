@@ -25,7 +25,6 @@ from unseen.guard.log.writer import Writer
 from unseen.guard.policy import Actions
 from unseen.guard.question import Question
 from unseen.guard.refusal import Refused
-from unseen.guard.shape import vectors
 
 FILE = "actions.json"
 PART = 64
@@ -78,17 +77,15 @@ class Watch:
     def notice(self, exchange: Exchange) -> None:
         """Keep a question that was answered for the detectors. Takes no time, and fails nobody."""
         question = exchange.question
-        if not self._detectors or not isinstance(question, Question) or exchange.route is None:
+        if not self._detectors or not isinstance(question, Question):
             return
         if len(self._queue) == WAITING:
             self.dropped += 1
-        points = vectors(question.rows, exchange.route)
-        counted = points is None or len(points) == len(exchange.fingerprints)
         self._queue.append(
             Query(
                 exchange.client.id,
                 exchange.now,
-                vectors=points.astype("float32") if points is not None and counted else None,
+                vectors=exchange.points,
                 fingerprints=exchange.fingerprints,
                 parameters=frozenset(question.seeking),
             )
@@ -230,8 +227,3 @@ def released(folder: Path, client: str) -> bool:
             return False
         write_whole(folder / FILE, msgspec.json.encode(found))
     return True
-
-
-def no_watch(writer: Writer, folder: Path) -> Watch:
-    """Return a watch without detectors: it still holds clients to steps taken before."""
-    return Watch((), Actions(), writer, folder)

@@ -12,7 +12,7 @@ import numpy as np
 from unseen.control import Floats
 from unseen.errors import DataError, PolicyError
 from unseen.guard.answering import Answering, Controls
-from unseen.guard.budget import Ask, charges, what_is_full
+from unseen.guard.budget import Accounts, Ask, what_is_full
 from unseen.guard.checking import hardenings, refuse_useless
 from unseen.guard.client import Client
 from unseen.guard.detectors import from_settings
@@ -24,7 +24,7 @@ from unseen.guard.policy import Kind, Policy, Route, Tier, policy_from, rate_of,
 from unseen.guard.question import Question
 from unseen.guard.refusal import Refused
 from unseen.guard.secrets import derive
-from unseen.guard.shape import coarse_forms, fingerprint
+from unseen.guard.shape import coarse_forms, fingerprint, vectors
 from unseen.guard.watching import Watch
 
 HERE = "in-process"
@@ -70,6 +70,8 @@ class Guarded:
         detectors = from_settings(policy.detectors)
         writer, folder = self._state.writer, self._state.folder
         self._watch = Watch(detectors, policy.actions, writer, folder, shadow=self._shadow)
+        self._rate, self._accounts = rate_of(self._tier.rate), Accounts(policy.budgets)
+        self._placed = bool(detectors) or self._tier.budget.per_neighbourhood is not None
         self._lock = threading.Lock()
         self._closed = False
         self.classes_ = getattr(model, "classes_", np.array([]))
@@ -111,6 +113,7 @@ class Guarded:
         exchange = Exchange("CALL", HERE, {}, b"", new_id(), time.time(), time.monotonic(), self._client, self._tier)
         exchange.route, exchange.question, exchange.forms = self._route, question, forms
         exchange.fingerprints = tuple(fingerprint(key, form) for form in forms)
+        exchange.points = vectors(rows, self._route) if self._placed else None
         with self._lock:
             reason, status = "answered", 200
             try:
@@ -133,11 +136,10 @@ class Guarded:
     def _admit(self, exchange: Exchange) -> None:
         """Raise `Refused` where the policy refuses a call."""
         self._watch.standing(self._client, exchange.now)
-        per_second, burst = rate_of(self._tier.rate)
-        wait = self._state.pace.wait((HERE, HERE), per_second, burst, exchange.started)
+        wait = self._state.pace.wait((HERE, HERE), *self._rate, exchange.started)
         if wait and not self._shadow:
             raise Refused(429, "rate", "Too many calls; wait before the next.", wait)
-        owed = charges(self._client, self._tier, self._policy.budgets, exchange.records, exchange.now)
+        owed = self._accounts.charges(self._client, self._tier, exchange.records, exchange.now)
         if (cap := self._tier.budget.per_neighbourhood) is not None:
             owed += self._near.charges(exchange, cap)
         asks = [Ask(charge.account, charge.amount, charge.amount, charge.cap) for charge in owed]

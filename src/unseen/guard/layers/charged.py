@@ -3,7 +3,7 @@
 import asyncio
 from hashlib import blake2b
 
-from unseen.guard.budget import DAY_S, Charge, Kept, Store, accounts, what_is_full
+from unseen.guard.budget import DAY_S, Accounts, Charge, Kept, Store, what_is_full
 from unseen.guard.exchange import Exchange, Handler, Reply
 from unseen.guard.leases import Leases
 from unseen.guard.neighbourhood import Neighbourhoods
@@ -11,7 +11,6 @@ from unseen.guard.policy import Policy
 from unseen.guard.question import Question
 from unseen.guard.refusal import Refused, bad
 
-REMEMBERED = 10_000  # clients whose accounts are known
 LONGEST = 255  # bytes of an idempotency key
 GRACE_S = 5.0  # beyond the model's time: then a request with the same key takes over from a worker that died
 
@@ -26,8 +25,7 @@ class Charged:
         self._store = store
         self._near = near
         self._shadow = policy.guard.mode == "shadow"
-        self._day = -1
-        self._accounts: dict[tuple[str, str, str], tuple[tuple[str, int], ...]] = {}
+        self._accounts = Accounts(policy.budgets)
 
     async def __call__(self, exchange: Exchange) -> Reply:
         """Charge, ask, and give back where that failed."""
@@ -64,7 +62,7 @@ class Charged:
 
     async def _spend(self, exchange: Exchange) -> Reply:
         tier = exchange.tier
-        owed = self._owed(exchange)
+        owed = self._accounts.charges(exchange.client, tier, exchange.records, exchange.now)
         if tier.budget.per_neighbourhood is not None:
             owed += self._near.charges(exchange, tier.budget.per_neighbourhood)
         try:
@@ -84,19 +82,7 @@ class Charged:
                 self._leases.refund(owed)
             raise
 
-    def _owed(self, exchange: Exchange) -> tuple[Charge, ...]:
-        """Return what a request is charged to; the accounts of a client are looked up once a day."""
-        client, day = exchange.client, int(exchange.now // DAY_S)
-        if day != self._day or len(self._accounts) > REMEMBERED:
-            self._day, self._accounts = day, {}
-        known = (client.id, client.tenant, client.tier)
-        found = self._accounts.get(known)
-        if found is None:
-            budget, shared = exchange.tier.budget, self._policy.budgets
-            found = self._accounts[known] = accounts(client.id, client.tenant, budget, shared, day)
-        return tuple([Charge(account, exchange.records, cap) for account, cap in found])
-
 
 def _wait(full: Charge, now: float) -> float | None:
     """Return the seconds until a day's budget begins anew; a lifetime does not."""
-    return 86_400 - now % 86_400 if ":day:" in full.account else None
+    return DAY_S - now % DAY_S if ":day:" in full.account else None

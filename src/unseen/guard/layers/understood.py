@@ -3,11 +3,10 @@
 from collections.abc import Callable
 
 from unseen.guard.exchange import Exchange, Handler, Reply
-from unseen.guard.fitting import refuse_uneven
 from unseen.guard.policy import Policy
 from unseen.guard.question import Question, Telling
 from unseen.guard.refusal import Refused, bad
-from unseen.guard.shape import coarse_forms, fingerprint
+from unseen.guard.shape import coarse_forms, fingerprint, vectors
 from unseen.guard.wire import read_json
 
 JSON = b"application/json"
@@ -32,8 +31,8 @@ def understood(inner: Handler, policy: Policy, tenant_key: Callable[[str], bytes
         question: Question = exchange.adapter.read(exchange.path, content, frozenset(exchange.tier.parameters))
         if question.records > most:
             raise Refused(413, "records", f"A request may ask for {most} records at most.")
-        if exchange.route.protocol != "openai" and (watched or exchange.tier.budget.per_neighbourhood is not None):
-            refuse_uneven(question.rows)  # before anything is charged: they have no place beside each other
+        if watched or exchange.tier.budget.per_neighbourhood is not None:
+            exchange.points = vectors(question.rows, exchange.route)  # refuses uneven rows before anything is charged
         exchange.question = question
         exchange.forms = coarse_forms(question.rows, exchange.route)
         key = tenant_key(exchange.client.tenant)

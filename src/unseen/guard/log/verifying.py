@@ -1,16 +1,16 @@
 """Verifying: does the log still say what was written, and if not, which record is the first that does not?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from unseen.guard.log.chain import START, opened, vouched
 from unseen.guard.log.entries import Head, Start
 from unseen.guard.log.reading import chains, entry_of, lines_of, segments
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was found of one chain. `bad` is the first record that is wrong, as a sentence; "" where none is.
 
     `unsigned` counts the records after the last signature: whoever can write the folder could replace those, and only
@@ -25,7 +25,7 @@ class Verdict:
     unsigned: int
     torn_bytes: int
     bad: str
-    ended: bool = True
+    ended: bool
 
 
 def verify(folder: Path, public_keys: Sequence[bytes] = ()) -> list[Verdict]:
