@@ -46,6 +46,9 @@ BAD = {
     "negative chunk size": request(b"-1b\r\n" + GOOD + b"\r\n0\r\n\r\n", CHUNKED, length=False),
     "chunk size beyond numbers": request(b"f" * 40 + b"\r\n" + GOOD, CHUNKED, length=False),
     "chunk too short": request(b"5\r\n" + GOOD + b"\r\n0\r\n\r\n", CHUNKED, length=False),
+    "a trailer": request(b"1b\r\n" + GOOD + b"\r\n0\r\nx-a: b\r\n\r\n", CHUNKED, length=False),
+    "a long trailer": request(b"1b\r\n" + GOOD + b"\r\n0\r\nx-a: " + b"a" * 200_000, CHUNKED, length=False),
+    "a long chunk extension": request(b"1b;a=" + b"a" * 200_000, CHUNKED, length=False),
     "unknown transfer encoding": request(GOOD, b"transfer-encoding: xchunked", length=False),
     "chunked twice": request(b"1b\r\n" + GOOD + b"\r\n0\r\n\r\n", CHUNKED, CHUNKED, length=False),
     "chunked, gzip": request(b"1b\r\n" + GOOD + b"\r\n0\r\n\r\n", b"transfer-encoding: chunked, gzip", length=False),
@@ -203,6 +206,28 @@ def test_what_is_bad_is_refused_written_down_and_not_sent_on(tmp_path):
     assert wrong == {}
     assert asked == []
     assert len(log) == len(BAD)
+
+
+def test_a_key_in_a_trailer_opens_nothing(tmp_path):
+    data = request(b"1b\r\n" + GOOD + b"\r\n0\r\nauthorization: Bearer KEY\r\n\r\n", CHUNKED, length=False)
+    data = data.replace(b"authorization: Bearer KEY\r\n", b"", 1)
+
+    async def talk(port, key):
+        return await exchanged(port, data.replace(b"KEY", key))
+
+    found, asked, _ = conversation(tmp_path, talk)
+    assert found[9:12] in {b"400", b"401"}  # whichever of the two is seen first
+    assert asked == []
+
+
+def test_a_body_is_not_read_before_it_is_known_who_asks(tmp_path):
+    data = request(b"", b"content-length: 200000", length=False, key=b"unseen_none_none")
+
+    async def talk(port, key):
+        return await exchanged(port, data)
+
+    found, _, _ = conversation(tmp_path, talk)
+    assert found[9:12] == b"401"
 
 
 def test_what_is_good_is_answered(tmp_path):

@@ -4,10 +4,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any
 
 from unseen.errors import UnseenError
-from unseen.guard.exchange import Exchange, Reply
+from unseen.guard.exchange import Exchange, Gone, Reply
 from unseen.guard.gateway import Gateway, new_id
 from unseen.guard.log.entries import Done
 from unseen.guard.refusal import Refused, bad
@@ -48,21 +49,18 @@ class App:
         gateway = self._current()
         exchange = Exchange(scope["method"], scope["path"], {}, b"", new_id(), time.time(), time.monotonic())
         try:
-            exchange.headers = _headers(scope, gateway)
-            exchange.body = await _body(receive, exchange.headers, gateway)
+            exchange.headers = headers = _headers(scope, gateway)
+            exchange.read = partial(_body, receive, headers, gateway)
         except Refused as refused:
             exchange.fault = refused
-        except _Gone:
+        try:
+            reply = await gateway.handle(exchange)
+        except Gone:
             return
-        reply = await gateway.handle(exchange)
         if reply.events is None:
             await _send_whole(reply, exchange, send)
         else:
             await _send_events(reply, reply.events, exchange, receive, send)
-
-
-class _Gone(Exception):
-    """The client left before its request was whole."""
 
 
 def _headers(scope: Message, gateway: Gateway) -> dict[bytes, bytes]:
@@ -114,7 +112,7 @@ async def _body(receive: Receive, headers: dict[bytes, bytes], gateway: Gateway)
             length += len(parts[-1])
         body = b"".join(parts)
     if message["type"] == "http.disconnect":
-        raise _Gone
+        raise Gone
     if len(body) > most:
         raise _too_long(most)
     return body

@@ -6,6 +6,17 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES = 32_768
+
+
+class NoMore(list[tuple[bytes, bytes]]):
+    """The headers of a request whose head is whole: what comes after its body is no header, and becomes a 400."""
+
+    def append(self, header: tuple[bytes, bytes]) -> None:
+        """Refuse a trailer: what a proxy in front has checked are the headers."""
+        raise ValueError("a trailer")
+
+
+NO_MORE = NoMore()
 LATE = (
     b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 34\r\n"
     b"connection: close\r\n\r\nThe request took too long to come."
@@ -21,7 +32,8 @@ class GuardedHttp(HttpToolsProtocol):
     patience_s = 10.0
     _open = False  # whether a request has begun and is not whole
     _head = False  # whether its head is not whole
-    _head_bytes = 0
+    _bytes = 0  # of the head, or since a part of the body came
+    _body = False  # whether a part of the body came with what came last
     _large = False  # whether more came at once than a head may have
     _timer: asyncio.TimerHandle | None = None
 
@@ -39,19 +51,21 @@ class GuardedHttp(HttpToolsProtocol):
         """Take what came; wait for the rest where it does not end a request."""
         self._large = len(data) > HEAD_BYTES
         super().data_received(data)
-        if self._head:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES:
-                self.send_400_response("The head of the request is too long.")
-        if self._open and self._timer is None:
-            self._timer = self.loop.call_later(self.patience_s, self._late)
-        elif not self._open:
+        if not self._open:
             self._rest()
+            return
+        self._bytes = 0 if self._body else self._bytes + len(data)
+        self._body = False
+        if self._bytes > HEAD_BYTES:
+            self.send_400_response("The head of the request, or what is around its body, is too long.")
+        elif self._timer is None:
+            self._timer = self.loop.call_later(self.patience_s, self._late)
 
     def on_message_begin(self) -> None:
         """A request begins."""
         self._open = self._head = True
-        self._head_bytes = 0
+        self._body = False
+        self._bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -62,6 +76,12 @@ class GuardedHttp(HttpToolsProtocol):
         if self._large and sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
             raise ValueError("too long a head")
         super().on_headers_complete()
+        self.headers = NO_MORE
+
+    def on_body(self, body: bytes) -> None:
+        """A part of its body comes."""
+        self._body = True
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """It is whole."""

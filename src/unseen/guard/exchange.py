@@ -14,6 +14,14 @@ from unseen.guard.refusal import Refused
 NOBODY = Client("", "", "")
 
 
+class Gone(Exception):
+    """The client left before its request was whole."""
+
+
+async def _nothing() -> bytes:
+    return b""
+
+
 @dataclass(slots=True, eq=False)
 class Exchange:
     """What is known of one request so far; each layer adds its part, and the outermost writes it down.
@@ -42,6 +50,7 @@ class Exchange:
     shadow: str = ""
     replayed: bool = False
     fault: Refused | None = None  # what was wrong before any layer saw it
+    read: Callable[[], Awaitable[bytes]] = field(default=_nothing, repr=False)  # the body, once it is known who asks
 
     @property
     def records(self) -> int:

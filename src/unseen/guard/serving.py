@@ -29,7 +29,7 @@ from unseen.guard.upstream import Upstream
 from unseen.guard.upstreams import open_upstream
 from unseen.guard.watching import Watch
 
-FIXED = ("listen", "admin", "admin_token", "secret", "state", "workers")  # a reload cannot change these
+FIXED = ("listen", "admin", "admin_token", "secret", "state", "workers", "read_timeout_s", "drain_s")
 BACKLOG = 1024
 COLLECT = (10_000, 20, 50)  # a request makes no cycles: to look for them at every seventh is dear
 
@@ -147,10 +147,9 @@ class Worker:
             for name in FIXED:
                 if getattr(policy.guard, name) != getattr(old.policy.guard, name):
                     raise PolicyError(f"guard.{name} changes only by a restart.")
-            if policy.store != old.policy.store:
-                raise PolicyError("store changes only by a restart.")
-            if policy.log.exports != old.policy.log.exports:
-                raise PolicyError("log.exports changes only by a restart.")
+            for part in ("store", "log"):
+                if getattr(policy, part) != getattr(old.policy, part):
+                    raise PolicyError(f"[{part}] changes only by a restart.")
             new = open_gateway(policy, old.state, old)
         except UnseenError as error:
             sys.stderr.write(f"unseen guard: the new policy is refused, the old one stays: {error}\n")
@@ -163,7 +162,7 @@ class Worker:
         self._watching = asyncio.create_task(new.watch.run())
         writer.append(Done, what="policy", detail=policy.digest)
         self._old.append(old)
-        seconds = old.policy.upstream.timeout_s + 1.0
+        seconds = old.policy.guard.read_timeout_s + old.policy.upstream.timeout_s + 1.0
         asyncio.get_running_loop().call_later(seconds, lambda: asyncio.ensure_future(self._retire(old)))
 
     async def _retire(self, old: Gateway) -> None:

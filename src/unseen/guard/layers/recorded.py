@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from unseen.guard.counts import Counts
-from unseen.guard.exchange import Exchange, Handler, Reply
+from unseen.guard.exchange import Exchange, Gone, Handler, Reply
 from unseen.guard.log.entries import Asked, Done
 from unseen.guard.log.writer import Writer
 from unseen.guard.policy import Policy
@@ -56,7 +56,7 @@ async def _reply(inner: Handler, exchange: Exchange) -> Reply:
         return await inner(exchange)
     except Refused as refused:
         return refusal(refused)
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, Gone):
         raise
     except Exception:  # noqa: BLE001 - a fault of ours: nobody is told more, and nothing leaves
         return refusal(Refused(500, "fault", "The guard failed; nothing was answered."))

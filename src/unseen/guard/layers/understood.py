@@ -18,6 +18,7 @@ def understood(inner: Handler, policy: Policy, tenant_key: Callable[[str], bytes
     watched = bool(policy.detectors)
 
     async def handle(exchange: Exchange) -> Reply:
+        exchange.body = await exchange.read()
         if isinstance(exchange.question, Telling):
             if exchange.body:
                 raise bad("body", "A GET has no body.")
