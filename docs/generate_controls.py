@@ -70,6 +70,11 @@ print(noisy(np.array([[0.8, 0.15, 0.05]]), queries))
 The step says which queries count as the same. It is in the unit of the column; `coarse_form` does the same for records
 with names and strings. Two queries on either side of a cell's edge get different noise however near they are.
 
+The settings are part of what the draws depend on: `scale = 0.1` and `scale = 0.3` draw independently, so two strengths
+are no two equations for one probability. They are two draws: answers at n strengths average to an error smaller by the
+root of n. So **every change of a strength gives one more draw to those who asked before it**, and n tiers of different
+strengths give n to whoever has keys of all. Choose one strength, and keep it.
+
 Controls of text act on plain dicts: `request(parameters)` before the model is asked, `response(answer)` on what it
 says, one event of a stream at a time.
 

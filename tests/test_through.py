@@ -166,7 +166,8 @@ def test_a_policy_that_gives_labels_only_leaves_label_only_attacks_and_says_what
     assert "No more possible through the policy: lira-online" in re.sub(r"\s+", " ", ran.output)
     assert "What the policy changes" in ran.output
     run = home / "unseen-run"
-    assert {one.name for one in run.iterdir()} == {"direct", "through", "references", "comparison.json", "plan.toml"}
+    pages = {f"comparison.{form}" for form in ("json", "html", "md")}
+    assert {one.name for one in run.iterdir()} == {"direct", "through", "references", "plan.toml", *pages}
     assert read_saved(run / "through").report.state == pair.through.report.state
     assert json.loads((run / "comparison.json").read_bytes())["state"] == pair.comparison.state
 
@@ -259,6 +260,75 @@ def test_no_key_stands_in_anything_that_is_left_or_printed(home, monkeypatch):
     left = [one for one in (home / "unseen-run").rglob("*") if one.is_file()]
     assert len(left) > 6
     assert not [one.name for one in left if KEY.encode() in one.read_bytes()]
+
+
+def keyed(reply):
+    """Answer only those who show the key, as a guard does."""
+
+    def answer(handler, body, turn):
+        reply(handler, body, turn) if handler.headers["Authorization"] == f"Bearer {KEY}" else send(handler, 401, b"{}")
+
+    return answer
+
+
+@pytest.fixture
+def guarded(home):
+    """A plan whose direct side answers all, the same model behind a policy that takes one key, and that key's file."""
+    (home / "audit.key").write_text(f"{KEY}\n")
+    (home / "wrong.key").write_text("Rapunzel\n")
+    with served(mlflow(MODEL.predict_proba)) as direct, served(keyed(mlflow(labels_only))) as gateway:
+        target = TARGET.format(url=direct.url, protocol="mlflow") + "classes = [0, 1]\n"
+        rest = REST.replace("count = 3", "count = 0").replace('"lira-online", "loss", ', "")
+        yield plan(home, target, rest), direct, gateway
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ([], "wants a key (HTTP 401), and none is named"),
+        (["--through-key", "file:wrong.key"], "refused the key at file:wrong.key (HTTP 401)"),
+    ],
+)
+def test_a_policy_that_refuses_the_key_is_found_out_before_anybody_is_asked_directly(guarded, monkeypatch, key, says):
+    path, direct, gateway = guarded
+    monkeypatch.chdir(path.parent)
+    ran = CliRunner().invoke(app, ["audit", str(path), "--through", gateway.url, *key])
+    assert ran.exit_code == 2
+    assert says in ran.output
+    assert 'api_key = "env:NAME" or "file:PATH"' in ran.output
+    assert "--through-key" in ran.output
+    assert len(ran.output.splitlines()) == 1
+    assert (len(direct.requests), len(gateway.requests), gateway.records) == (0, 1, 1)
+
+
+def test_the_key_of_the_policy_is_named_on_the_command_line_and_never_shown_there(guarded, monkeypatch):
+    path, direct, gateway = guarded
+    (path.parent / "elsewhere").mkdir()
+    monkeypatch.chdir(path.parent / "elsewhere")  # paths on a command line start here, not at the plan
+    ran = CliRunner().invoke(app, ["audit", str(path), "--through", gateway.url, "--through-key", "file:../audit.key"])
+    assert ran.exit_code == 1, ran.output
+    assert direct.records == gateway.records  # the record that was asked first is not asked twice
+    left = [one for one in (path.parent / "unseen-run").rglob("*") if one.is_file()]
+    assert not [one.name for one in left if KEY.encode() in one.read_bytes()]
+    target = read_saved(path.parent / "unseen-run" / "through").report.provenance.plan["target"]
+    assert target["api_key"] == "file:audit.key"
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--through", "http://127.0.0.1:1/x", "--through-key", KEY], "never the key itself"),
+        (["--through", "http://127.0.0.1:1/x", "--through-key", "file:none.key"], "could not be read"),
+        (["--through-key", "file:audit.key"], "needs its address"),
+    ],
+)
+def test_a_key_that_is_none_is_refused_without_being_shown(guarded, flags, says):
+    path, direct, _ = guarded
+    ran = CliRunner().invoke(app, ["audit", str(path), *flags])
+    assert ran.exit_code == 2
+    assert says in ran.output
+    assert KEY not in ran.output
+    assert direct.requests == []
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 PYTHONPATH=. python benchmarks/guard/detection.py [part ...]
 
-Parts: calibration, alarms, recall, beyond, adaptive, others, cost; all of them without one. Two workers, but `cost`
+Parts: calibration, alarms, many, recall, beyond, adaptive, others, cost; all of them without one. Two workers; `cost`
 runs alone on one thread. Traffic is made up by `tests/guard/detectors/traffic.py`; the clients that calibrate and those
 that measure share a population and nothing else, and no harder variant takes part in calibration.
 """
@@ -20,13 +20,8 @@ from typing import Any
 import numpy as np
 from tests.guard.detectors import traffic
 
-from unseen.guard.calibrating import (
-    Calibration,
-    PastQuery,
-    calibrate_near_duplicates,
-    calibrate_threshold,
-    clopper_pearson,
-)
+from unseen.guard.alarm_rate import alarm_rate, clopper_pearson
+from unseen.guard.calibrating import Calibration, PastQuery, calibrate_near_duplicates, calibrate_threshold
 from unseen.guard.detector import Query
 from unseen.guard.detectors.geometry import Geometry
 from unseen.guard.detectors.near_duplicates import NearDuplicates
@@ -51,6 +46,7 @@ HARDER = (
 )
 QUERIES, DAYS = 150, 8  # a client-day, and days of a client
 PROBES, ATTACKERS = 200, 150
+MANY = 3_000  # clients without an alarm that show a rate of at most 0.1 %
 
 
 @cache
@@ -80,17 +76,17 @@ def watchers(where: str) -> tuple[NearDuplicates, Geometry]:
     return NearDuplicates(**calibrated(where).settings, clients=1), Geometry(clients=1)
 
 
-def flagged(where: str, profile: str, seeds: range) -> tuple[int, int, int, int]:
-    """Return client-days, and how many near-duplicates, geometry and either of them flagged."""
-    counts = np.zeros(4, dtype=int)
+def flagged(where: str, profile: str, seeds: range, each: int = DAYS) -> list[tuple[int, int, int]]:
+    """Return for each client on how many of its days near-duplicates, geometry and either of them flagged it."""
+    counts = []
     near, line = watchers(where)
     for seed in seeds:
-        days = np.zeros((DAYS, 2), dtype=bool)
-        for query in honest(where, profile, 1000 + seed):
+        days = np.zeros((each, 2), dtype=bool)
+        for query in honest(where, profile, 1000 + seed, each):
             day = int(query.when // traffic.DAY)
             days[day] |= near.observe(query) is not None, line.observe(query) is not None
-        counts += DAYS, *days.sum(axis=0), days.any(axis=1).sum()
-    return tuple(counts)
+        counts.append((*map(int, days.sum(axis=0)), int(days.any(axis=1).sum())))
+    return counts
 
 
 def attack(where: str, kind: str, cover: float, seed: int, days: float = 1.0) -> Iterator[tuple[bool, Query]]:
@@ -124,6 +120,13 @@ def told(count: int, of: int) -> str:
     return f"{count:,} of {of:,} | {100 * count / of:.3g} % [{100 * low:.3g}, {100 * high:.3g}]"
 
 
+def told_over(counts: list[int], each: int, units: str) -> tuple[str, str]:
+    """Return counts of days (of clients), or keys (of attackers), and their mean share with its interval over units."""
+    rate = alarm_rate("", [each] * len(counts), counts, 0.001)
+    of = f"{rate.flagged:,} of {rate.client_days:,}, {rate.flagged_clients:,} of {rate.clients:,} {units}"
+    return of, f"{100 * (rate.value or 0):.3g} % [{100 * (rate.low or 0):.3g}, {100 * (rate.high or 0):.3g}]"
+
+
 def calibration(_: ProcessPoolExecutor) -> None:
     for where in WORLDS:
         chosen = calibrated(where)
@@ -133,16 +136,26 @@ def calibration(_: ProcessPoolExecutor) -> None:
 
 def alarms(pool: ProcessPoolExecutor) -> None:
     """Honest client-days: 4,000 a main profile of numbers, 1,000 a mixed one, 248 a harder one."""
-    print("| fields | profile | near-duplicates | share | geometry | either, share |\n|---|---|---|---|---|---|")
-    cells = [(where, profile, _clients(where, profile)) for where in WORLDS for profile in (*MAIN, *HARDER)]
+    cells = [(where, profile, _clients(where, profile), DAYS) for where in WORLDS for profile in (*MAIN, *HARDER)]
+    table_of_alarms(pool, cells)
+
+
+def many(pool: ProcessPoolExecutor) -> None:
+    """As many clients as 0.1 % takes to be shown, of two days each, on the main profiles."""
+    table_of_alarms(pool, [(where, profile, MANY, 2) for where in WORLDS for profile in MAIN])
+
+
+def table_of_alarms(pool: ProcessPoolExecutor, cells: list[tuple[str, str, int, int]]) -> None:
+    print("| fields | profile | near-duplicates: days, clients | share of days | geometry | either, share of days |")
+    print("|---|---|---|---|---|---|")
     parts = [(cell, range(start, min(start + 63, cell[2]))) for cell in cells for start in range(0, cell[2], 63)]
-    counts: dict[Any, np.ndarray] = {}
+    counts: dict[Any, list[tuple[int, int, int]]] = {cell: [] for cell in cells}
     for (cell, _), found in zip(parts, pool.map(_flagged, parts), strict=True):
-        counts[cell] = counts.get(cell, 0) + np.array(found)
-    for (where, profile, _), (days, near, line, either) in counts.items():
-        print(
-            f"| {where} | {profile} | {told(near, days)} | {line} | {told(either, days).split('| ')[1]} |", flush=True
-        )
+        counts[cell] += found
+    for (where, profile, _, each), clients in counts.items():
+        near, line, either = (list(column) for column in zip(*clients, strict=True))
+        said = " | ".join(told_over(near, each, "clients"))
+        print(f"| {where} | {profile} | {said} | {sum(line)} | {told_over(either, each, '')[1]} |", flush=True)
 
 
 def _clients(where: str, profile: str) -> int:
@@ -152,8 +165,8 @@ def _clients(where: str, profile: str) -> int:
 
 
 def _flagged(part: Any) -> Any:
-    (where, profile, _), seeds = part
-    return flagged(where, profile, seeds)
+    (where, profile, _, each), seeds = part
+    return flagged(where, profile, seeds, each)
 
 
 def _found(cell: Any) -> Any:
@@ -253,7 +266,9 @@ def adaptive(pool: ProcessPoolExecutor) -> None:
             for scales in (FINE, len(SCALES)):
                 cells = [(where, kind, scales, seed, sees) for sees in (False, True) for seed in range(25)]
                 runs = np.array(list(pool.map(_campaign, cells))).reshape(2, 25, 12)
-                rows = " | ".join(told(int(one.sum()), one.size).replace(" |", ",") for one in runs)
+                rows = " | ".join(
+                    ", ".join(told_over(list(map(int, one.sum(axis=1))), 12, "attackers")) for one in runs
+                )
                 late = " against ".join(f"{100 * one[:, 6:].mean():.1f} %" for one in runs)
                 print(f"| {where} | {kind} | 0.01 to {SCALES[scales - 1]} | {rows} | {late} |", flush=True)
 
@@ -288,7 +303,8 @@ def others(_: ProcessPoolExecutor) -> None:
             probes = [_asked(rng, client, 30.5, asks=True) for _ in range(count // 3)]  # ten times a day's
             hits += sum(detector.observe(probe) is not None for probe in probes) > 0
         print(f"  ten times the usual volume of a day, all with logprobs: {told(hits, len(usual))}")
-    print(f"sharing, split over twenty keys: {told(sum(_split(seed) for seed in range(50)), 1000)}")
+    split = told_over([_split(seed) for seed in range(50)], 20, "attackers")
+    print(f"sharing, split over twenty keys: {' | '.join(split)}")
 
 
 def _split(seed: int) -> int:
@@ -342,7 +358,7 @@ def cost(_: ProcessPoolExecutor) -> None:
         line.observe(query)
     for detector in (one, line):
         state = detector.clients["key-0"]
-        size = (state.ring.rows.nbytes + state.ring.lengths.nbytes) / 1e6
+        size = state.ring.nbytes / 1e6
         print(f"{detector.name}: {size:.2f} MB a client at 384 fields")
     parameters = Query("key", 0.0, None, None, (b"0123456789abcdef",), frozenset({"logprobs"}))
     for detector in (Seeking(threshold=1e9), Volume(threshold=1e9), Sharing(threshold=1e9)):
@@ -354,7 +370,7 @@ def _observe_all(detector: Any, queries: list[Query]) -> None:
         detector.observe(query)
 
 
-PARTS = (calibration, alarms, recall, beyond, adaptive, others, cost)
+PARTS = (calibration, alarms, many, recall, beyond, adaptive, others, cost)
 
 if __name__ == "__main__":
     print(f"Python {platform.python_version()}, NumPy {np.__version__}, {platform.machine()}")

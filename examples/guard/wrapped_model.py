@@ -4,8 +4,8 @@ No server runs here: `wrap` keeps budgets, controls and the audit log of a guard
 What an audit through a served guard shows is in docs/endpoints.md.
 """
 
-import os
 import secrets
+from pathlib import Path
 from typing import Any
 
 from sklearn.datasets import load_digits
@@ -17,7 +17,7 @@ from unseen.guard import wrap
 
 ATTACKS = ["loss", "confidence", "gap", "noise-robustness"]  # two of scores; two that see labels alone
 POLICY: dict[str, Any] = {
-    "guard": {"state": "guard-state"},  # budgets, keys and the log; the secret is in UNSEEN_GUARD_SECRET
+    "guard": {"state": "guard-state", "secret": "file:guard.secret"},  # budgets and the log; one secret for all runs
     "upstream": {"url": "http://127.0.0.1:5001"},  # not asked: the model is in this process
     "routes": [{"protocol": "mlflow", "answers": "probabilities"}],
     "tiers": {
@@ -29,7 +29,10 @@ POLICY: dict[str, Any] = {
 
 def main() -> None:
     """Train on 797 images of digits, hold out 1,000; the same attacks, seed and records each time."""
-    os.environ.setdefault("UNSEEN_GUARD_SECRET", secrets.token_hex(32))
+    secret = Path("guard.secret")
+    if not secret.exists():
+        secret.touch(mode=0o600)
+        secret.write_text(secrets.token_hex(32))
     images, digits = load_digits(return_X_y=True)
     X_in, X_out, y_in, y_out = train_test_split(images, digits, test_size=1000, random_state=0)
 

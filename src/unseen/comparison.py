@@ -78,6 +78,11 @@ def comparison_to_json(comparison: Comparison) -> bytes:
     return msgspec.json.format(msgspec.json.encode(comparison), indent=2) + b"\n"
 
 
+def comparison_from_json(content: bytes) -> Comparison:
+    """Return the comparison in `content`; unknown or missing fields are refused."""
+    return msgspec.json.decode(content, type=Comparison)
+
+
 def comparison_json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a comparison, made from the records above."""
     return msgspec.json.schema(Comparison) | {"$id": COMPARISON_SCHEMA, "title": "unseen comparison"}

@@ -4,6 +4,7 @@ A control is no defence by itself. Each says what it hides, what it costs, what 
 """
 
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -158,7 +159,7 @@ class Control:
         for name in settings:
             if name not in known:
                 takes = f"it takes {known}" if known else "it takes none"
-                raise PlanError(f"{self.name} has no setting {name!r}; {takes}{did_you_mean(name, known)}.")
+                raise PlanError(f"{self.name} has no setting {name!r}; {takes}{did_you_mean(name, known) or '.'}")
         hardening = Hardening(self, {one.name: self._value(one, settings) for one in self.settings}, self._key(key))
         if why := hardening.unfit(None):
             raise PlanError(f"{self.name}: {why}.")
@@ -189,8 +190,9 @@ class Control:
 class Hardening:
     """A control with its settings: call it on answers, or, for text, `request` and `response`.
 
-    The same answer to the same coarse query gives the same bytes, in every process; a batch gives what its records
-    give one by one. Nothing handed in is changed. Where an answer cannot be hardened, it is refused.
+    The same answer to the same coarse query gives the same bytes, in every process, for the same settings; others draw
+    chance of their own. A batch gives what its records give one by one. Nothing handed in is changed. Where an answer
+    cannot be hardened, it is refused.
     """
 
     control: Control
@@ -206,6 +208,11 @@ class Hardening:
     def declared(self) -> dict[str, Any]:
         """The name and settings as a plan would say them; never the key."""
         return {"name": self.name, **self.settings}
+
+    @cached_property
+    def _purpose(self) -> str:
+        """What the draws are for: two strengths that shared them would be two equations for one probability."""
+        return json.dumps(self.declared, sort_keys=True)
 
     def __repr__(self) -> str:
         return f"Hardening({', '.join([repr(self.name), *(f'{name}={v!r}' for name, v in self.settings.items())])})"
@@ -262,7 +269,7 @@ class Hardening:
             raise DataError(f"{self.name} needs the coarse form of each query (`unseen.controls.coarse`), got none.")
         if len(queries) != shape[0] or not all(isinstance(query, bytes) for query in queries):
             raise DataError(f"{self.name} needs one coarse form a record, as bytes: {shape[0]}, got {len(queries)}.")
-        return chance(self.key, queries, shape[1], self.name)
+        return chance(self.key, queries, shape[1], self._purpose)
 
 
 def chance(key: bytes, queries: Sequence[bytes], classes: int, purpose: str) -> Floats:

@@ -22,7 +22,8 @@ class TargetPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
     With a `url` it is that endpoint which is asked, in its `protocol`; `model` then only says how models like it are
     trained. `api_key` says where the key is, "env:NAME" or "file:PATH", never the key. `controls` are what the endpoint
-    is known to do to its answers: references' answers are treated the same. docs/endpoints.md explains the rest.
+    is known to do to its answers: references' answers are treated the same. `behind_policy` says that a deployed policy
+    stands in front of it, for the report. docs/endpoints.md explains the rest.
     """
 
     model: str | None = None
@@ -39,6 +40,7 @@ class TargetPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     insecure: bool = False
     answers: str = "auto"
     controls: Controls = ()
+    behind_policy: bool = False
     records_per_request: int = 100
     requests_per_second: float = 5.0
     timeout_seconds: float = 30.0
@@ -53,9 +55,10 @@ class TargetPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     def __post_init__(self) -> None:
         if self.model is None and self.url is None:
             raise PlanError("target needs a model (a file) or a url (an endpoint).")
-        if self.url is None and (self.protocol is not None or self.api_key is not None or self.controls):
+        of_endpoint = self.protocol is not None or self.api_key is not None or self.controls or self.behind_policy
+        if self.url is None and of_endpoint:
             raise PlanError(
-                "target.protocol, target.api_key and target.controls are of an endpoint: name its target.url."
+                "target.protocol, api_key, controls and behind_policy are of an endpoint: name its target.url."
             )
         if self.url is not None and self.protocol not in PROTOCOLS:
             raise PlanError(f"target.protocol must be one of {list(PROTOCOLS)}, got {self.protocol!r}.")

@@ -43,6 +43,16 @@ def test_a_control_that_is_not_there_is_an_error_with_the_nearest_name():
     assert ran("controls", "show", "temperature").exit_code == 2
 
 
+@pytest.mark.parametrize(("command", "name"), [("controls", "rounding"), ("attacks", "loss")])
+def test_a_name_without_show_is_told_what_shows_it(command, name):
+    result = ran(command, name)
+    assert result.exit_code == 2
+    assert f"unseen {command} show {name}" in result.stderr
+    other = ran(command, "shwo")
+    assert other.exit_code == 2
+    assert "did you mean 'show'" in other.stderr
+
+
 def test_controls_are_printed_for_programs():
     listed = json.loads(ran("controls", "--json").stdout)
     assert [one["name"] for one in listed] == [control.name for control in CONTROLS]

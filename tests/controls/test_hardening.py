@@ -148,6 +148,20 @@ def test_noise_is_the_same_when_asked_again_and_another_with_another_key_query_o
     assert not np.array_equal(chance(KEY, [b"q"], 3, "keyed-noise"), chance(KEY, [b"q"], 3, "hamp-replacement"))
 
 
+def test_two_strengths_of_the_noise_do_not_share_it():
+    """With shared shares u, a = p (1 - s u) and b = p (1 - t u) would give p to the last digit."""
+    rows = np.tile([0.6543210987, 0.2345678901, 0.1111110112], (400, 1))
+    queries = [b"%d" % place for place in range(400)]
+    shown = {scale: of("keyed-noise", scale=scale)(rows, queries)[:, 0] for scale in (0.1, 0.3, 0.30000000000000004)}
+    shares = {scale: (1 - top / rows[:, 0]) / scale for scale, top in shown.items()}
+    # 400 pairs of independent draws: their correlation is within 0.2 of 0 but once in 15,000 keys
+    assert abs(np.corrcoef(list(shares.values())) - np.eye(3)).max() < 0.2
+    solved = shown[0.1] + 0.1 * (shown[0.1] - shown[0.3]) / 0.2
+    assert np.median(np.abs(solved - rows[:, 0])) > 0.01
+    again = find("keyed-noise").with_settings(key=KEY, scale=np.float64(0.3))
+    assert np.array_equal(again(rows, queries)[:, 0], shown[0.3])
+
+
 def test_chance_is_uniform_and_classes_do_not_repeat_each_other():
     drawn = chance(KEY, [b"%d" % place for place in range(20_000)], 4, "test")
     assert drawn.min() >= 0

@@ -1,61 +1,16 @@
-"""Calibration: exact intervals, thresholds that honest traffic keeps below, rates of clients that chose nothing."""
+"""Calibration: thresholds that honest traffic keeps below, rates of clients that chose nothing."""
 
 from functools import partial
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 from tests.guard.detectors import traffic
 
 from unseen.errors import InputError
-from unseen.guard.calibrating import (
-    PastQuery,
-    alarm_rate,
-    calibrate_near_duplicates,
-    calibrate_threshold,
-    client_days_needed,
-    clopper_pearson,
-    read_past,
-    upper_bound,
-)
+from unseen.guard.calibrating import PastQuery, calibrate_near_duplicates, calibrate_threshold, read_past
 from unseen.guard.detector import Query
 from unseen.guard.detectors.near_duplicates import NearDuplicates
 from unseen.guard.detectors.seeking import Seeking
-
-
-@pytest.mark.parametrize("trials", [1, 2, 7, 100, 3000, 20_000])
-@pytest.mark.parametrize("share", [0, 0.001, 0.3, 0.5, 0.99, 1])
-@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.999])
-def test_the_interval_is_scipys(trials, share, confidence):
-    successes = int(share * trials)
-    theirs = binomtest(successes, trials).proportion_ci(confidence, "exact")
-    assert clopper_pearson(successes, trials, confidence) == pytest.approx(
-        (theirs.low, theirs.high), rel=1e-6, abs=1e-12
-    )
-    one_sided = binomtest(successes, trials, alternative="less").proportion_ci(confidence, "exact").high
-    assert upper_bound(successes, trials, confidence) == pytest.approx(one_sided, rel=1e-6)
-
-
-@pytest.mark.parametrize(("successes", "trials"), [(0, 0), (-1, 5), (6, 5)])
-def test_counts_that_cannot_be_are_refused(successes, trials):
-    with pytest.raises(ValueError, match="successes"):
-        clopper_pearson(successes, trials)
-
-
-@pytest.mark.parametrize("target", [0.1, 0.01, 0.001])
-def test_the_client_days_needed_are_the_fewest_that_show_the_target(target):
-    needed = client_days_needed(target)
-    assert alarm_rate("all", 0, needed, target).shown
-    assert not alarm_rate("all", 0, needed - 1, target).shown
-    assert "at most the target" in alarm_rate("all", 0, needed, target).sentence
-    assert "cannot be shown" in alarm_rate("all", 0, needed - 1, target).sentence
-    assert "was not shown" in alarm_rate("all", needed // 2, needed, target).sentence
-
-
-def test_without_client_days_the_rate_is_undefined_and_not_zero():
-    rate = alarm_rate("drift", 0, 0, 0.001)
-    assert (rate.value, rate.low, rate.high, rate.shown) == (None, None, None, False)
-    assert rate.sentence == "drift: undefined, because no client-days were held out."
 
 
 def past_of(profile, clients, queries=100, days=2, world=None):
@@ -75,7 +30,8 @@ def honest():
 def test_calibrated_on_honest_traffic_it_finds_a_prober(honest):
     chosen = calibrate_near_duplicates(honest, np.random.default_rng(0))
     assert [rate.profile for rate in chosen.rates] == ["drift", "independent", "what_if"]
-    assert [(rate.client_days, rate.flagged) for rate in chosen.rates] == [(6, 0)] * 3  # half of six clients, two days
+    counts = [(rate.clients, rate.client_days, rate.flagged_clients, rate.flagged) for rate in chosen.rates]
+    assert counts == [(3, 6, 0, 0)] * 3  # half of six clients, two days
     assert chosen.client_days == 18
     assert not chosen.late
     detector = NearDuplicates(**chosen.settings)
@@ -93,6 +49,34 @@ def test_traffic_that_looks_like_probing_raises_the_threshold_and_says_so(honest
     assert chosen.late
     assert "probing is found late or missed" in chosen.sentences[-1]
     assert all(rate.flagged == 0 for rate in chosen.rates)
+
+
+def test_a_client_flagged_day_after_day_is_one_client():
+    quiet = [PastQuery(Query(f"key-{i}", 0.0, parameters=frozenset({"a"})), "all") for i in range(40)]
+
+    class Alarm:
+        """Sees probing in every query of the one client that keeps asking, once it has a threshold."""
+
+        name = "alarm"
+
+        def __init__(self, threshold):
+            self.threshold = threshold
+
+        def observe(self, query):
+            return object() if query.client == loud and self.threshold < 1e9 else None
+
+        def level(self, client):
+            return 0.0
+
+    for loud in ("key-0", "key-1"):  # one of them is held out, by this seed
+        days = [PastQuery(Query(loud, day * traffic.DAY), "all") for day in range(30)]
+        (rate,) = calibrate_threshold([*quiet, *days], np.random.default_rng(0), Alarm).rates
+        if rate.flagged:
+            assert (rate.clients, rate.flagged_clients, rate.flagged, rate.client_days) == (20, 1, 30, 49)
+            assert rate.value == 1 / 20
+            assert rate.upper_bound > 0.2
+            return
+    pytest.fail("neither client was held out")
 
 
 def test_a_profile_with_one_client_has_no_rate(honest):

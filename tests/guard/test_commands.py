@@ -10,6 +10,7 @@ import pytest
 from tests.guard.guards import FakeModel, asked, opened
 from tests.guard.test_gateway import ROW
 
+from unseen.errors import FolderError
 from unseen.guard.commands import main
 from unseen.guard.detectors import from_settings
 from unseen.guard.exports import FORMATS
@@ -32,7 +33,9 @@ def test_from_nothing_to_a_guard_that_could_start(home, capsys):
     assert run(capsys, "init")[0] == 0
     assert run(capsys, "init")[0] == 2
     code, out, _ = run(capsys, "check", "policy.toml")
-    assert (code, out) == (0, "0 refused, 0 notes.\n")
+    assert code == 0
+    assert out.startswith("note: guard.state: no guard starts on this machine: there is no key that opens")
+    assert out.endswith("\n0 refused, 1 note.\n")
     code, out, _ = run(capsys, "explain", "policy.toml")
     assert "What this does NOT stop" in out
     code, token, err = run(capsys, "keys", "add", "policy.toml", "--tenant", "acme")
@@ -48,8 +51,65 @@ def test_from_nothing_to_a_guard_that_could_start(home, capsys):
     assert (home / "key.txt").stat().st_mode & 0o077 == 0
     assert run(capsys, "keys", "revoke", "policy.toml", name)[0] == 0
     code, out, _ = run(capsys, "keys", "list", "policy.toml")
-    assert "revoked" in out
+    assert f"{name}  revoked  acme" in out
     assert f"takes the place of {name}" in out
+    assert run(capsys, "check", "policy.toml")[:2] == (0, "0 refused, 0 notes.\n")
+
+
+def test_a_secret_is_made_once_and_named_in_the_policy(home, capsys, monkeypatch):
+    monkeypatch.delenv("UNSEEN_GUARD_SECRET")
+    _, out, _ = run(capsys, "init", "--secret-file", "guard.secret")
+    made = (home / "guard.secret").read_text()
+    assert len(made) == 65
+    assert made.strip() not in out
+    assert (home / "guard.secret").stat().st_mode & 0o077 == 0
+    assert read_policy("policy.toml").guard.secret == "file:guard.secret"
+    assert run(capsys, "keys", "add", "policy.toml", "--tenant", "acme")[0] == 0
+    assert run(capsys, "check", "policy.toml")[:2] == (0, "0 refused, 0 notes.\n")
+    assert run(capsys, "init", "other.toml", "--secret-file", "guard.secret")[0] == 0
+    assert (home / "guard.secret").read_text() == made
+    assert run(capsys, "init", "third.toml", "--secret-file", 'a"b')[0] == 2
+
+
+def test_check_says_what_this_machine_lacks(home, capsys, monkeypatch):
+    run(capsys, "init")
+    monkeypatch.delenv("UNSEEN_GUARD_SECRET")
+    code, out, _ = run(capsys, "check", "policy.toml")
+    assert code == 0
+    assert "note: guard.secret: no guard starts on this machine: guard.secret is read from the environment" in out
+    (home / "policy.toml").write_text((home / "policy.toml").read_text().replace("env:UNSEEN_GUARD_SECRET", "file:s"))
+    assert "guard.secret is read from the file s" in run(capsys, "check", "policy.toml")[1]
+    (home / "s").write_text("0123456789abcdef" * 4)
+    (home / "s").chmod(0o644)
+    assert "chmod 600 s" in run(capsys, "check", "policy.toml")[1]
+
+
+def test_a_key_that_cannot_be_handed_over_is_not_made_or_is_closed(home, capsys, monkeypatch):
+    run(capsys, "init")
+    (home / "file").write_text("")
+    assert run(capsys, "keys", "add", "policy.toml", "--tenant", "a", "--out", "file/a.key")[0] == 2
+    assert run(capsys, "keys", "list", "policy.toml")[1] == ""
+
+    def full(*_):
+        raise FolderError("the disk is full.")
+
+    monkeypatch.setattr("unseen.guard.commands._shown", full)
+    assert run(capsys, "keys", "add", "policy.toml", "--tenant", "a")[0] == 2
+    assert "revoked" in run(capsys, "keys", "list", "policy.toml")[1]
+
+
+def test_a_whole_key_in_the_place_of_its_id_is_taken_and_never_shown(home, capsys):
+    run(capsys, "init")
+    token = run(capsys, "keys", "add", "policy.toml", "--tenant", "acme")[1].strip()
+    secret = token.split("_", 2)[2]
+    for arguments in (["keys", "revoke", "policy.toml", token], ["keys", "rotate", "policy.toml", token]):
+        _, out, err = run(capsys, *arguments)
+        assert secret not in out + err
+        assert token.split("_")[1] in out + err
+    assert "revoked" in run(capsys, "keys", "list", "policy.toml")[1]
+    code, _, err = run(capsys, "keys", "revoke", "policy.toml", secret)
+    assert code == 2
+    assert secret not in err
 
 
 def test_a_refused_policy_has_exit_code_1_and_the_reason(home, capsys):
@@ -105,7 +165,7 @@ def test_the_log_is_verified_shown_exported_and_shredded(home, capsys):
     name = token.split("_")[1]
     code, out, _ = run(capsys, "log", "verify", "policy.toml")
     assert code == 0
-    assert "as it was written; 5 records, 1 signatures by this guard's key, 0 records after the last" in out
+    assert "as it was written; 5 records, 1 signature by this guard's key, 0 records after the last" in out
     _, out, _ = run(capsys, "log", "show", "policy.toml", "--key", name)
     assert "3 requests, 3 answered, 3 records answered" in out
     assert "x 3" in out

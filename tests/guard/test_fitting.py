@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from tests.guard.guards import FakeModel, asked, in_loop, opened, policy
 
@@ -14,6 +15,7 @@ from unseen.guard.shape import coarse_forms, vectors
 NAMES = ("age", "wage")
 MLFLOW = Route(protocol="mlflow", features=NAMES, scales=(1.0, 100.0))
 V2 = Route(protocol="open-inference-v2", features=NAMES, scales=(1.0, 100.0))
+V2_OPEN = Route(protocol="open-inference-v2")
 V1 = Route(protocol="kserve-v1", features=NAMES)
 JSON = Route(protocol="json", path="/p", records="/inputs", outputs={"/p": "values"}, fields=("/a/b",), features=NAMES)
 PATHS = {"mlflow": "/invocations", "open-inference-v2": "/v2/models/m/infer", "kserve-v1": "/v1/models/m:predict"}
@@ -127,6 +129,47 @@ def test_a_tensor_holds_what_its_datatype_says(datatype, data):
 )
 def test_a_tensor_that_holds_it_passes(datatype, data):
     assert read(Route(protocol="open-inference-v2"), {"inputs": [tensor("x", data, datatype)]}).records == 1
+
+
+@pytest.mark.parametrize(
+    ("datatype", "near", "sent"),
+    [
+        ("FP16", [2010 - 0.45 + 0.1 * place for place in range(9)], 2010.0),
+        ("FP16", [2049, 2049.0, 2048.5], 2048.0),  # halves to even
+        ("FP16", [1e-9, 0, 2.0**-26], 0.0),
+        ("FP16", [65504.0, 65519.9], 65504.0),
+        ("BF16", [255.6, 256.9, 256, 256.0], 256.0),
+        ("BF16", [257.0, 256.5], 256.0),  # halves to even
+        ("BF16", [-1.001, -1.0], -1.0),
+    ],
+)
+def test_a_short_float_is_rounded_as_the_model_will_and_is_one_record(datatype, near, sent):
+    for values in (near, *([value] for value in near)):
+        flat = [copy for value in values for copy in (value, 41.0)]
+        question = read(V2_OPEN, {"inputs": [tensor("x", flat, datatype, [len(values), 2])]})
+        assert question.rows == [[sent, 41.0]] * len(values)
+        assert question.body["inputs"][0]["data"] == [sent, 41.0] * len(values)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "value"),
+    [("FP16", 65520.0), ("FP16", -1e300), ("FP16", 10**400), ("BF16", 3.4e38), ("BF16", -1e39), ("BF16", 10**400)],
+)
+def test_a_short_float_holds_no_number_that_is_beyond_it(datatype, value):
+    assert refused(V2_OPEN, {"inputs": [tensor("x", [1.0, value], datatype)]}) == 400
+
+
+def test_a_brain_float_is_rounded_as_by_force():
+    """The nearest of the numbers with 16 bits, ties to the even one, found by trying the two around each number."""
+    draw = np.random.default_rng(0)
+    values = (draw.normal(size=500) * 10.0 ** draw.integers(-30, 30, 500)).astype(np.float32)
+    bits = values.view(np.uint32) & np.uint32(0xFFFF0000)
+    around = np.stack([bits, bits + np.uint32(0x10000)]).view(np.float32).astype(np.float64)
+    apart = np.abs(around - values)
+    even = (bits >> np.uint32(16)) & np.uint32(1)
+    nearest = np.where(apart[0] == apart[1], even, np.argmin(apart, axis=0))
+    wanted = around[nearest, np.arange(500)].tolist()
+    assert read(V2_OPEN, {"inputs": [tensor("x", values.tolist(), "BF16")]}).body["inputs"][0]["data"] == wanted
 
 
 MANY = [[0.5] * 4] * 500

@@ -200,8 +200,22 @@ def test_the_order_of_a_record_s_fields_is_nothing_to_a_client(names):
     assert vectors([other], route).tolist() == vectors([record], route).tolist()
 
 
-NUMBERS = st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
+NUMBERS = (
+    st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.booleans()
+    | st.sampled_from([10**400, -(10**400), 2**24 + 1, 3.5e38, 3.4028235677973366e38, 1e-46, -1e-46, float("inf")])
+)
 CELLS = st.lists(NUMBERS, min_size=2, max_size=2) | st.lists(st.floats(-9, 9), min_size=2, max_size=2)
+
+
+def single(number):
+    """A number as a float32 holds it, by NumPy: the other road to it."""
+    with np.errstate(over="ignore"):
+        try:
+            return float(np.float32(float(number)))
+        except OverflowError:
+            return float("inf") if number > 0 else float("-inf")
 
 
 @settings(deadline=None, derandomize=True)
@@ -209,7 +223,35 @@ CELLS = st.lists(NUMBERS, min_size=2, max_size=2) | st.lists(st.floats(-9, 9), m
 def test_the_quick_ways_to_a_coarse_form_give_what_the_slow_one_gives(rows, scales):
     route = Route(protocol="mlflow", scales=scales)
     steps = [route.step * scale for scale in scales or (1.0, 1.0)]
-    assert coarse_forms(rows, route) == [coarse_form(row, steps) for row in rows]
+    slow = [coarse_form([single(value) for value in row], steps) for row in rows]
+    assert coarse_forms(rows, route) == slow
+    assert [coarse_forms([row], route)[0] for row in rows] == slow
+    assert coarse_forms([[str(+value) for value in row] for row in rows], route) == [
+        coarse_form([single(float(str(+value))) for value in row], steps) for row in rows
+    ]
+    named = coarse_forms([dict(zip("ab", row, strict=True)) for row in rows], route)
+    assert named == [
+        coarse_form(dict(zip("ab", map(single, row), strict=True)), dict(zip("ab", steps, strict=True))) for row in rows
+    ]
+
+
+def test_numbers_that_a_float32_does_not_tell_apart_have_one_form_and_one_place():
+    route = Route(protocol="mlflow", features=("t",))
+    for base, step in ((1_700_000_000, 0.5), (2.0**24, 0.05), (1e300, 1e299), (3.5e38, 1e37)):
+        rows = [[base + step * place] for place in range(12)]
+        assert len({single(value) for (value,) in rows}) == 1
+        for ways in (rows, rows[:3], [{"t": value} for (value,) in rows], [[str(value)] for (value,) in rows]):
+            assert len(set(coarse_forms(ways, route))) == 1
+            assert len({tuple(point) for point in vectors(ways, route).tolist()}) == 1
+        assert coarse_forms(rows[:1], route) == coarse_forms(rows, route)[:1]
+
+
+def test_a_text_has_one_place_however_it_is_written():
+    route = Route(protocol="mlflow", features=("city", "age"), scales=(1.0, 10.0))
+    ways = [[city, 41] for city in ("delft", "DELFT", " Delft", "Delft  ", "\uff24elft")]
+    assert len(set(coarse_forms(ways, route))) == 1
+    assert len({tuple(point) for point in vectors(ways, route).tolist()}) == 1
+    assert vectors([["utrecht", 41]], route).tolist() != vectors(ways[:1], route).tolist()
 
 
 def test_a_record_that_is_one_text_has_a_form_and_no_place():

@@ -2,13 +2,14 @@
 
 import tomllib
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.guard.guards import policy
 
 from unseen.errors import PolicyError
-from unseen.guard.checking import findings, refuse_useless
+from unseen.guard.checking import findings, hardenings, refuse_useless
 from unseen.guard.explaining import NOT_STOPPED, explain
 from unseen.guard.policy import policy_from, rate_of, read_policy
 from unseen.guard.proposing import PROTOCOLS, proposal
@@ -66,6 +67,17 @@ def test_what_no_guard_could_serve_is_refused_with_its_place(tmp_path, changes, 
 TIER = {"budget": {"per_day": 5}}
 NEAR = {"budget": {"per_day": 5, "per_neighbourhood": 3}}
 KEYED = TIER | {"controls": [{"name": "keyed-noise", "scale": 0.1}]}
+CLOSED = [{"protocol": "mlflow", "features": ["a"]}]
+
+
+def noise(scale):
+    return [{"name": "keyed-noise", "scale": scale}]
+
+
+def noisy(*scales):
+    return {f"a{place}": TIER | {"controls": noise(scale)} for place, scale in enumerate(scales)}
+
+
 TABULAR = [
     {"protocol": "mlflow"},
     {"protocol": "open-inference-v2"},
@@ -84,6 +96,12 @@ TABULAR = [
         ({"tiers": {"a": TIER | {"controls": [{"name": "noise"}]}}}, "tiers.a.controls", "averaged away"),
         ({"tiers": {"a": TIER | {"controls": [{"name": "rounding", "decimals": 7}]}}}, "tiers.a.controls", "decimals"),
         ({"tiers": {"a": TIER | {"controls": [{"name": "roundin"}]}}}, "tiers.a.controls", "did you mean 'rounding'"),
+        (
+            {"routes": [{"protocol": "mlflow", "answers": "labels"}]},
+            "tiers.basic.controls",
+            "rounding does nothing: no route answers with probabilities",
+        ),
+        ({"upstream": {"url": "http://127.0.0.1:0"}}, "upstream.url", "would ask itself"),
         (
             {"tiers": {"a": TIER | {"controls": [{"name": "value-rounding", "step": 1.0}]}}},
             "tiers.a.controls",
@@ -172,12 +190,35 @@ def test_useless_and_dangerous_settings_are_refused_with_the_reason(tmp_path, ch
         ({"routes": [{"protocol": "open-inference-v2"}]}, "set path, such as '/v2/models/credit'"),
         ({"routes": [{"protocol": "kserve-v1"}]}, "set path, such as '/v1/models/credit'"),
         ({"tiers": {"open": TIER}}, "probabilities leave as the model gives them"),
+        ({"routes": CLOSED, "tiers": noisy(0.1, 0.3, 0.5)}, "3 draws of its noise"),
+        (
+            {"routes": CLOSED, "tiers": noisy(0.1) | {"b": TIER | {"controls": [{"name": "label-only"}, *noise(0.1)]}}},
+            "2 draws of its noise",
+        ),
     ],
 )
 def test_what_is_unwise_is_said_and_starts(tmp_path, changes, said):
     read = policy(tmp_path, **changes)
     refuse_useless(read)
     assert any(said in finding.sentence for finding in findings(read)), findings(read)
+
+
+@pytest.mark.parametrize("tiers", [noisy(0.1), noisy(0.1, 0.1, 0.1), noisy(0.1) | {"b": TIER}])
+def test_one_strength_is_one_draw(tmp_path, tiers):
+    read = policy(tmp_path, routes=CLOSED, tiers=tiers)
+    assert not any("draws" in finding.sentence for finding in findings(read))
+    assert "2 draws" in explain(policy(tmp_path, routes=CLOSED, tiers=noisy(0.1, 0.2)))
+
+
+def test_noise_after_a_label_does_not_tell_the_noise_of_another_tier():
+    key, row, query = b"k" * 32, np.array([[0.7, 0.2, 0.1]]), [b"q"]
+    (alone,) = hardenings(noise(0.5), key)
+    label, after = hardenings([{"name": "label-only"}, *noise(0.5)], key)
+    share = 1 - after(label(row), query)[0, 0]  # the label is 1 before the noise, so this is the share that it takes
+    assert abs(alone(row, query)[0, 0] - 0.7 * (1 - share)) > 1e-3
+    first, again = (hardenings([*noise(0.1), *noise(0.5)], key) for _ in range(2))
+    assert np.array_equal(first[1](row, query), again[1](row, query))
+    assert np.array_equal(hardenings([{"name": "no-logprobs"}, *noise(0.5)], key)[1](row, query), alone(row, query))
 
 
 def test_the_explanation_says_what_is_not_stopped_and_what_each_client_gets(tmp_path):

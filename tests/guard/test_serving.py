@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -211,6 +212,8 @@ def test_a_reload_is_atomic_and_a_bad_policy_leaves_the_old_one(tmp_path, model)
         code, said = guard.end()
         assert code == 0
         assert said.count("the new policy is refused, the old one stays") == 2
+        (held,) = [entry.detail for entry in guard.log(Done) if entry.what == "policy"]
+        assert said.count(f"unseen guard: policy {held} holds from now, mode enforce.\n") == 1
         assert [entry.what for entry in guard.log(Done)] == ["policy", "policy-refused", "policy-refused"]
         assert len({entry.policy for entry in guard.log()}) == 2
 
@@ -281,6 +284,34 @@ def test_it_refuses_to_start_open_or_with_a_weak_secret(tmp_path, model, secret,
     found = subprocess.run(command, env=environment, capture_output=True, timeout=30, check=False)
     assert found.returncode == 2
     assert "there is no key" in found.stderr.decode()
+
+
+def test_it_says_that_it_listens_once_it_does(tmp_path, model):
+    guard = Process(tmp_path, model, workers=2)
+    listens = f"unseen guard listens on 127.0.0.1:{guard.port}, in front of {guard.upstream}, mode enforce"
+    assert started(guard) == f"{listens}.\n"
+    admin = free_port()
+    words = f'[guard]\nadmin = "127.0.0.1:{admin}"\nadmin_token = "env:UNSEEN_GUARD_SECRET"\n'
+    guard.path.write_text(guard.path.read_text().replace("[guard]", words))
+    assert started(guard) == f"{listens}, admin API on 127.0.0.1:{admin}.\n"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", admin))
+        taken.listen()
+        command = [sys.executable, "-c", COMMAND, "serve", str(guard.path)]
+        environment = os.environ | {"UNSEEN_GUARD_SECRET": SECRET}
+        found = subprocess.run(command, env=environment, capture_output=True, timeout=30, check=False)
+    assert found.returncode == 2
+    assert b"cannot be listened on" in found.stderr
+    assert b"unseen guard listens" not in found.stderr
+
+
+def started(guard):
+    """The first line that a guard says; then it is stopped, and has said no more."""
+    guard.start()
+    said = guard.process.stderr.readline().decode()
+    assert guard.end() == (0, "")
+    guard.process.stderr.close()
+    return said
 
 
 def test_workers_end_when_whoever_watches_over_them_is_killed(tmp_path, model):

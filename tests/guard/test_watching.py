@@ -6,15 +6,18 @@ import random
 
 import numpy as np
 import pytest
-from tests.guard.guards import FakeModel, asked
-from tests.guard.test_gateway import ROW, conversation, log
+from tests.guard.guards import SECRET, FakeModel, asked, opened, policy
+from tests.guard.test_gateway import ROW, ROWS, conversation, log
 
-from unseen.errors import FolderError
+from unseen.errors import FolderError, PolicyError
 from unseen.guard.client import Client
 from unseen.guard.detector import Query, Sighting
 from unseen.guard.log.entries import Done, Seen
 from unseen.guard.policy import Actions
 from unseen.guard.refusal import Refused
+from unseen.guard.secrets import derive
+from unseen.guard.serving import open_gateway
+from unseen.guard.shape import coarse_forms, fingerprint
 from unseen.guard.watching import Watch, parts_of, read_standings, released
 
 
@@ -238,3 +241,79 @@ def test_a_big_batch_is_looked_at_in_parts():
     assert parts[2].labels[0] == 128
     assert parts[1].fingerprints[0] == b"64"
     assert list(parts_of(Query("a", 0.0))) == [Query("a", 0.0)]
+
+
+def of_many_tenants(folder, talk, count=8, **changes):
+    """Run `talk(gateway, keys)` against a guard with a key of each of so many tenants."""
+
+    async def run():
+        async with opened(policy(folder, **changes), FakeModel()) as gateway:
+            keys = [gateway.state.keys.add(tenant=f"t{number}", tier="basic")[1] for number in range(count)]
+            found = await talk(gateway, keys)
+            gateway.watch.catch_up()
+            return found, gateway.watch.all()
+
+    return asyncio.run(run())
+
+
+def test_one_record_asked_by_many_tenants_is_seen_and_the_log_still_tells_them_apart(tmp_path):
+    async def talk(gateway, keys):
+        for _ in range(10):
+            for key in keys:
+                assert (await asked(gateway, ROW, key=key))[0] == 200
+
+    detectors = {"sharing": {"threshold": 5, "others": 2}}
+    _, standings = of_many_tenants(tmp_path, talk, detectors=detectors)
+    assert len(standings) == 8
+    prints = {entry.fingerprints[0] for entry in log(tmp_path)}
+    assert len(prints) == 8
+    written = b"".join(path.read_bytes() for path in (tmp_path / "state" / "log").rglob("*.jsonl"))
+    key = derive(SECRET.encode(), "detectors")
+    (form,) = coarse_forms([[1.0, 2.0, 3.0]], policy(tmp_path).routes[0])
+    assert fingerprint(key, form).hex().encode() not in written
+
+
+def test_fingerprints_are_computed_for_detectors_that_read_them_alone(tmp_path):
+    async def talk(gateway, keys):
+        await asked(gateway, ROW, key=keys[0])
+        return [len(query.fingerprints) for query in gateway.watch._queue]
+
+    for name, count in (("geometry", 0), ("volume", 1)):
+        assert of_many_tenants(tmp_path / name, talk, 1, detectors={name: {}})[0] == [count]
+
+
+def test_a_decoy_of_the_list_is_seen_from_any_tenant(tmp_path):
+    (tmp_path / "decoys.jsonl").write_text('{"inputs": [[1.004, 2.0, 3.0]]}\n')
+
+    async def talk(gateway, keys):
+        await asked(gateway, ROWS, key=keys[0])
+        await asked(gateway, ROW, key=keys[1])
+        return gateway.state.keys.all()[1].id
+
+    client, standings = of_many_tenants(
+        tmp_path, talk, 2, detectors={"decoys": {"file": str(tmp_path / "decoys.jsonl")}}
+    )
+    assert list(standings) == [client]
+    (seen,) = log(tmp_path, Seen)
+    assert (seen.detector, seen.evidence) == ("decoys", {"decoys": 1.0})
+
+
+def test_the_list_of_decoys_is_read_again_at_a_reload_and_a_bad_one_leaves_the_old(tmp_path):
+    path = tmp_path / "decoys.jsonl"
+    path.write_text('{"inputs": [[9.0, 9.0, 9.0]]}')
+    read = policy(tmp_path, detectors={"decoys": {"file": str(path)}})
+
+    async def run():
+        async with opened(read, FakeModel()) as gateway:
+            (detector,) = gateway.watch._detectors
+            first = detector.known
+            path.write_text('{"inputs": [[1.0, 2.0, 3.0]]}')
+            assert open_gateway(read, gateway.state, gateway, upstream=FakeModel()).watch is gateway.watch
+            second = detector.known
+            path.write_text("{")
+            with pytest.raises(PolicyError, match="line 1"):
+                open_gateway(read, gateway.state, gateway, upstream=FakeModel())
+            return first, second, detector.known
+
+    first, second, third = asyncio.run(run())
+    assert first != second == third

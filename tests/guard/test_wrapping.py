@@ -4,6 +4,8 @@ import asyncio
 import json
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
@@ -59,7 +61,8 @@ def test_a_model_that_fails_is_charged_and_written_down(tmp_path):
 
 
 def test_a_wrapped_model_gives_only_what_its_route_says(tmp_path):
-    labels = wrap(MODEL, policy(tmp_path, routes=[{"protocol": "mlflow", "answers": "labels"}]))
+    routes = [{"protocol": "mlflow", "answers": "labels"}]
+    labels = wrap(MODEL, policy(tmp_path, routes=routes, tiers={"bare": {"budget": {"lifetime": 1000}}}))
     with pytest.raises(Refused, match="no probabilities"):
         labels.predict_proba(X[:2])
     assert labels.predict(X[:2]).shape == (2,)
@@ -75,6 +78,85 @@ def test_a_wrapped_model_gives_only_what_its_route_says(tmp_path):
 class Numbers:
     def predict(self, X):
         return X[:, 0] * 1.2345678
+
+
+KEYED = {"budget": {"lifetime": 1000, "per_neighbourhood": 3}, "controls": [{"name": "keyed-noise", "scale": 0.3}]}
+
+
+class Named:
+    """Answers with two probabilities, and keeps the columns and the rows that it was asked about."""
+
+    def __init__(self):
+        self.asked = []
+
+    def predict_proba(self, X):
+        self.asked.append((list(getattr(X, "columns", [])), np.asarray(X).tolist()))
+        return np.full((len(X), 2), 0.5)
+
+
+def named(folder, **route):
+    model = Named()
+    return model, wrap(model, policy(folder, tiers={"t": KEYED}, routes=[{"protocol": "mlflow", **route}]))
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_a_wrapped_model_is_asked_about_the_features_of_the_policy_alone(tmp_path, frame):
+    model, guarded = named(tmp_path, features=["age", "city"])
+    for wrong in ({"age": [41], "city": ["Delft"], "x": [7.0]}, {"age": [41]}, {"age": [41], "town": ["Delft"]}):
+        with pytest.raises(Refused, match="fields that the policy names"):
+            guarded.predict_proba(frame(wrong))
+    for table in ([[41, "Delft", 7]], [[41]]):
+        with pytest.raises(Refused, match="2 values"):
+            guarded.predict_proba(table)
+    assert model.asked == []
+    found = [guarded.predict_proba(frame({"city": [city], "age": [41.0]})) for city in ("Delft", "DELFT", " delft")]
+    assert all(np.array_equal(one, found[0]) for one in found)
+    assert model.asked[0] == (["age", "city"], [[41.0, "Delft"]])
+    with pytest.raises(Refused, match="records near this one"):
+        guarded.predict_proba(frame({"age": [41.0], "city": ["Delft"]}))
+    assert len(model.asked) == 3
+    guarded.close()
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    model, guarded = named(tmp_path, features=["age"])
+    with pytest.raises(Refused, match="fields that the policy names"):
+        guarded.predict_proba(pd.DataFrame([[41, 42]], columns=["age", "age"]))
+    assert model.asked == []
+    guarded.close()
+
+
+def test_a_wrapped_model_is_asked_about_records_of_the_shape_of_the_policy(tmp_path):
+    model, guarded = named(tmp_path, shape=[2, 2])
+    for wrong in (np.zeros((1, 4)), np.zeros((1, 2, 3)), np.zeros((1, 2, 2, 1))):
+        with pytest.raises(Refused, match="shape"):
+            guarded.predict_proba(wrong)
+    assert model.asked == []
+    assert guarded.predict_proba(np.ones((3, 2, 2))).shape == (3, 2)
+    assert np.shape(model.asked[0][1]) == (3, 2, 2)
+    guarded.close()
+
+
+def test_numbers_that_are_no_floats_of_python_are_read(tmp_path):
+    _, guarded = named(tmp_path, features=["a", "b"])
+    mixed = np.array([[np.float32(0.5), "x"], [np.int8(1), "y"]], dtype=object)
+    assert guarded.predict_proba(mixed).shape == (2, 2)
+    with pytest.raises(DataError, match="at least one record"):
+        guarded.predict_proba(np.zeros((0, 2)))
+    guarded.close()
+
+
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt, SystemExit, MemoryError])
+def test_a_call_that_is_broken_off_was_not_answered(tmp_path, stopped):
+    class Stopped:
+        def predict_proba(self, X):
+            raise stopped
+
+    guarded = wrap(Stopped(), policy(tmp_path, tiers=TIERS))
+    with pytest.raises(stopped):
+        guarded.predict_proba(X[:2])
+    guarded.close()
+    assert [(entry.status, entry.reason) for entry in log(tmp_path)] == [(500, "fault")]
 
 
 def test_a_wrapped_model_has_rates_and_works_inside_a_loop(tmp_path):
@@ -97,6 +179,10 @@ def test_what_is_no_table_and_what_is_no_policy_are_refused(tmp_path):
     guarded.close()
     with pytest.raises(PolicyError, match="no tier"):
         wrap(MODEL, policy(tmp_path, tiers=TIERS), tier="x")
+    with pytest.raises(PolicyError, match=r"tiers \['a', 'b'\]: say which"):
+        wrap(MODEL, policy(tmp_path, tiers={"a": TIERS["t"], "b": TIERS["t"]}))
+    with pytest.raises(PolicyError, match="object has neither"):
+        wrap(object(), policy(tmp_path, tiers=TIERS))
     with pytest.raises(PolicyError, match="no budget"):
         wrap(MODEL, policy(tmp_path, tiers={"t": {}}))
 

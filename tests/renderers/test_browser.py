@@ -5,9 +5,12 @@ import os
 
 import pytest
 from tests.renderers.browser import chromium, missing
+from tests.renderers.reports import specimen
 from tests.renderers.test_page import REPORTS
+from tests.renderers.test_side_by_side import change, compared
 
 from unseen.renderers.page import html_page
+from unseen.renderers.side_by_side import rendered_sides
 
 REQUIRED = os.environ.get("UNSEEN_BROWSER") == "required"
 TAB = "\ue004"
@@ -35,7 +38,7 @@ while (walker.nextNode()) {
 }
 return found;
 """
-TARGETS = "a[href], [tabindex='0']"
+TARGETS = "a[href], [tabindex='0'], summary"
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +55,13 @@ def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     for name, make in REPORTS.items():
         (folder / f"{name}.html").write_text(html_page(make()), encoding="utf-8")
+    found = [change(one.name, 0.8, after) for one in specimen().attacks for after in (0.7, 0.8)]
+    sides = specimen(), specimen(), compared(found)
+    (folder / "comparison.html").write_bytes(rendered_sides(*sides, "html"))
     return folder
 
 
-@pytest.mark.parametrize("name", REPORTS)
+@pytest.mark.parametrize("name", [*REPORTS, "comparison"])
 @pytest.mark.parametrize("width", [390, 1440])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_runs_nothing_and_can_be_read(browser, pages, name, width, scheme):
@@ -80,6 +86,27 @@ def test_what_does_not_fit_scrolls_in_its_own_region_only(browser, pages, width)
             .filter(e => e.getBoundingClientRect().right > window.innerWidth + 1).map(e => e.outerHTML.slice(0, 80))
     """
     assert browser.ask(beyond) == []
+
+
+@pytest.mark.parametrize("name", ["leak", "no_leak_found", "over policy", "comparison"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_table_is_cut_at_the_right(browser, pages, name, width):
+    browser.show(pages / f"{name}.html", width, "light")
+    cut = "return [...document.querySelectorAll('.wide')].filter(e => e.scrollWidth > e.clientWidth)"
+    assert browser.ask(f"{cut}.map(e => e.getAttribute('aria-label'))") == []
+    left = "e => e.getBoundingClientRect().left < e.ownerSVGElement.getBoundingClientRect().left - 0.5"
+    assert (
+        browser.ask(f"return [...document.querySelectorAll('svg text')].filter({left}).map(e => e.textContent)") == []
+    )
+
+
+def test_a_table_that_is_stacked_on_a_phone_is_a_table_to_a_screen_reader(browser, pages):
+    browser.show(pages / "leak.html", 390, "light")
+    browser.tell("Accessibility.enable")
+    nodes = [one for one in browser.tell("Accessibility.getFullAXTree")["nodes"] if not one["ignored"]]
+    names = {(one["role"]["value"], one.get("name", {}).get("value", "")) for one in nodes}
+    assert ("table", "Every attack, by the signal it reads; intervals at 95 %") in names
+    assert ("rowheader", "rank-combined") in names
 
 
 def test_the_schemes_differ_and_follow_the_reader(browser, pages):

@@ -10,7 +10,18 @@ from tests.renderers.reports import HOSTILE, IDS, attack, cell, factors, gates, 
 from unseen.attack import ROWS
 from unseen.renderers.formats import without_ids
 from unseen.renderers.page import html_page
-from unseen.report import FACTOR_ROWS, FAILED, INCONCLUSIVE, LEAK, NO_LEAK_FOUND, from_json, to_json
+from unseen.renderers.steps import steps
+from unseen.report import (
+    FACTOR_ROWS,
+    FAILED,
+    INCONCLUSIVE,
+    LEAK,
+    NO_LEAK_FOUND,
+    NOT_APPLICABLE,
+    ReferenceFacts,
+    from_json,
+    to_json,
+)
 
 REPORTS = {
     "leak": lambda: specimen(LEAK),
@@ -236,6 +247,41 @@ def test_hostile_names_are_words_and_nothing_else():
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", text)
     assert "alert(1)" in page(hostile()).text
     assert HOSTILE not in text
+
+
+def test_attacks_that_did_not_run_are_folded_below_those_that_ran_with_their_reasons():
+    text = html_page(specimen())
+    folded = text[text.index('<details id="idle"') : text.index("</details>")]
+    idle = [one for one in specimen().attacks if one.state == NOT_APPLICABLE]
+    assert idle
+    assert all(one.name in folded and one.reason.capitalize() in folded for one in idle)
+    assert text.index("Every attack, by the signal") < text.index('<details id="idle"')
+    whole = replace(specimen(), attacks=[attack("loss", "S1", 0.7)])
+    assert "<details" not in html_page(whole)
+
+
+def test_it_says_how_many_attacks_ran_and_that_there_were_no_references():
+    alone = replace(specimen(), references=ReferenceFacts(0, 0, {}, None))
+    for text in (page(alone).text, "\n".join(map(str, steps(alone)))):
+        assert "0 of 0" not in text
+    count = len(specimen().attacks)
+    ran = sum(bool(one.estimates) for one in specimen().attacks)
+    assert f"{ran} of {count} attacks, no references and" in page(alone).text
+    assert f"{ran} of {count} attacks asked which" in page(alone).text
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_every_step_begins_as_a_sentence_does(name):
+    assert [one for one in steps(REPORTS[name]()) if not one[0].isupper()] == []
+
+
+def test_a_loss_decile_is_named_whole_in_the_chart():
+    names = [cell("loss decile", "10 of 10", 0.8), cell("native-country", "Outlying-US(Guam-USVI)", 0.7)]
+    chart = html_page(replace(specimen(), slices=names)).split('aria-labelledby="slice-intervals-title"')[1]
+    chart = chart.split("</svg>")[0]
+    assert ">loss decile: 10 of 10<" in chart
+    assert ">native-country:<" in chart
+    assert ">Outlying-US(Guam-USVI)<" in chart
 
 
 def test_a_gate_far_outside_the_axis_is_told_and_not_drawn():

@@ -202,6 +202,18 @@ def test_a_status_that_is_no_answer_is_one_sentence(status, kind, says, exit_cod
     assert len(seen.requests) == (6 if status == 500 else 1)
 
 
+def test_who_never_answered_did_not_stop():
+    message, _ = failed(lambda handler, _body, _turn: send(handler, 401, b"{}"), TargetStopped)
+    assert "did not answer: it refused the key" in message
+
+    def first_only(handler, body, turn):
+        mlflow(half)(handler, body, turn) if turn == 0 else send(handler, 401, b"{}")
+
+    message, _ = failed(first_only, TargetStopped, records_per_request=5)
+    assert "stopped answering: it refused the key" in message
+    assert "5 of 7 records in question were answered" in message
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_what_passes_is_asked_again_with_the_same_idempotency_key(status):
     def reply(handler, _body, turn):

@@ -5,9 +5,10 @@ from typing import Annotated
 import typer
 
 import unseen
+from unseen.cli.catalogue import Catalogue
 from unseen.cli.conduct import conduct
 
-app = typer.Typer(help="List the attacks, or explain one.", invoke_without_command=True)
+app = typer.Typer(cls=Catalogue, help="List the attacks, or explain one.", invoke_without_command=True)
 
 
 @app.callback()

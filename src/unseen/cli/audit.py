@@ -28,14 +28,19 @@ def audit(  # noqa: PLR0913, PLR0917 - one option each
         str | None,
         typer.Option(help="A url: the same model behind a deployed policy, audited too."),
     ] = None,
+    through_key: Annotated[
+        str | None,
+        typer.Option(metavar="env:NAME|file:PATH", help="Where the policy's key is; never the key itself."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Run the audit that a plan describes, or a report holds; the exit code is the verdict."""
     if (plan is None) == (report is None) or (home is not None and report is None):
         raise typer.BadParameter("name a plan, or a report with --from (and --home); one of the two.")
-    if (recipe or through is not None) and plan is None:
-        raise typer.BadParameter("--recipe and --through need a plan.")
-    if recipe and through is not None:
+    behind = through is not None or through_key is not None
+    if (recipe or behind) and plan is None:
+        raise typer.BadParameter("--recipe, --through and --through-key need a plan.")
+    if recipe and behind:
         raise typer.BadParameter("--recipe audits a training procedure, --through a deployed model; one of the two.")
     with conduct("What is finished is kept; the same command continues."):
         for line in unseen.replay.other_versions(report) if report is not None else []:
@@ -45,9 +50,12 @@ def audit(  # noqa: PLR0913, PLR0917 - one option each
                 repeated = unseen.planned.audit_plan_recipe(plan, folder=out, trust=trust, progress=progress)
             unseen.renderers.show_procedure(repeated.report, json=json)
             raise typer.Exit(repeated.report.exit_code)
-        if plan is not None and (through is not None or unseen.plan.read_plan(plan).through is not None):
+        if plan is not None and (behind or unseen.plan.read_plan(plan).through is not None):
             with standard_output_is_ours(), progress_bars() as progress:
-                pair = unseen.audit_plan_through(plan, through, folder=out, trust=trust, progress=progress)
+                pair = unseen.audit_plan_through(
+                    plan, through, key=through_key, folder=out, trust=trust, progress=progress
+                )
+            typer.echo(f"unseen: the comparison as a page: {pair.page}.", err=True)
             unseen.renderers.show_through(pair.direct.report, pair.through.report, pair.comparison, json=json)
             raise typer.Exit(pair.through.report.exit_code)
         with standard_output_is_ours(), progress_bars() as progress:

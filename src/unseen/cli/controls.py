@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
+from unseen.cli.catalogue import Catalogue
 from unseen.cli.conduct import conduct
 
-app = typer.Typer(help="List the output controls, or explain one.", invoke_without_command=True)
+app = typer.Typer(cls=Catalogue, help="List the output controls, or explain one.", invoke_without_command=True)
 
 
 @app.callback()

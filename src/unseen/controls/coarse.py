@@ -74,11 +74,20 @@ def coarse_rows(X: NDArray[Any], step: float | Sequence[float]) -> list[bytes]:
     return [msgspec.json.encode(row) for row in rows]
 
 
+def folded(text: str) -> str:
+    """Return a text in its one form: NFKC, case folded, spaces stripped and made single.
+
+    >>> folded("  Delft   ZUID")
+    'delft zuid'
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
 def _canonical(value: Any, step: float) -> Any:
     if value is None:
         return None
     if isinstance(value, str):
-        return " ".join(unicodedata.normalize("NFKC", value).casefold().split())
+        return folded(value)
     if isinstance(value, Mapping):
         return _fields(value, dict.fromkeys(value, step))
     if isinstance(value, np.ndarray):

@@ -7,10 +7,11 @@ from unseen.controls.filling import filled, in_the_order_of, normalised
 def keyed_noise(probabilities: Floats, chance: Floats, scale: float) -> Floats:
     """Return the probabilities, each lowered by a random share of up to `scale`, filled from the least likely class up.
 
-    The shares come from a secret key and the coarse form of the query: the same or nearly the same query gets the same
-    noise, in every worker, for ever. Noise drawn anew for each call is refused: whoever asks often enough averages it
-    away. Lowered probabilities are put back into the model's order, so no class overtakes another. On average the top
-    is lowered by about half of `scale`.
+    The shares come from a secret key, `scale` and the coarse form of the query: the same or nearly the same query gets
+    the same noise, in every worker, for ever. Noise drawn anew for each call is refused: whoever asks often enough
+    averages it away. Another `scale` is another draw: whoever has answers at n scales has n draws to average, and the
+    error falls by the root of n. Lowered probabilities are put back into the model's order, so no class overtakes
+    another. On average the top is lowered by about half of `scale`.
 
     >>> import numpy as np
     >>> keyed_noise(np.array([[0.8, 0.15, 0.05]]), chance=np.array([[0.5, 0.0, 0.9]]), scale=0.1)
@@ -27,8 +28,9 @@ KEYED_NOISE = Control(
     costs="calibration: the top is lowered by about half of `scale` on average; the least likely classes become equal",
     promises=HEURISTIC,
     does_not_stop="label-only attacks; averaging over queries that differ by more than the coarse grid, or that carry "
-    "fields which the model ignores; comparing two answers with the same noise; attacks that need no more than the "
-    "noise leaves",
+    "fields which the model ignores; averaging over scales, of several tiers or before and after a change: every "
+    "change gives one more draw to those who asked before; comparing two answers with the same noise; attacks that "
+    "need no more than the noise leaves",
     owasp=("ML04:2023",),
     atlas=("AML.M0002", "AML.T0024.000"),
     keeps=("argmax", "order"),

@@ -157,7 +157,7 @@ async def _given(call: Call, request: Request) -> list[Any]:
     body = await _body(request)
     if call.body is not None:
         if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-            raise Refused(415, "content_type", "The body must be application/json.")
+            raise Refused(415, "content_type", "The body must be JSON: send it with 'Content-Type: application/json'.")
         given.append(msgspec.convert(read_json(body, MOST_DEPTH), call.body))
     elif body:
         raise bad("body", f"{call.method} {call.path} has no body.")

@@ -14,7 +14,9 @@ from unseen.guard.refusal import Refused, upstream_failed
 
 NUMBERS = {int, float, list}
 NUMBER = re.compile(r"\s*([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*%?\s*")  # written as a text
-FRACTION = re.compile(r"[.,][0-9]|[0-9]\s*%|[0-9][eE][-+]?[0-9]")  # anywhere in a text
+FRACTION = re.compile(  # anywhere in a text, in the digits of any script or in hexadecimal
+    r"[.,\u066b]\d|\d\s*[%\u066a]|\d[eE][-+]?\d|0[xX][0-9a-fA-F]*[.pP]"
+)
 FEW = 8  # rows: below it NumPy takes longer to begin than Python takes to end
 BLOCK = 128  # bytes: the length of an answer is a multiple of it, so that it tells no digit of a number
 

@@ -13,7 +13,7 @@ from unseen.guard.client import Client
 from unseen.guard.policy import Budget, Shared, Tier
 
 DAY_S = 86_400
-REMEMBERED = 10_000  # clients whose accounts are known
+REMEMBERED = 10_000  # charges that are known
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Store(Protocol):
 
 
 class Accounts:
-    """What each client is charged to; looked up once a day for each.
+    """What each client is charged to; worked out once a day for each number of records.
 
     >>> client, tier = Client("ab12", "acme", "basic"), Tier(budget=Budget(lifetime=9))
     >>> Accounts(Shared(total=Budget(per_day=50))).charges(client, tier, 3, 0.0)
@@ -88,18 +88,19 @@ class Accounts:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._day = -1
-        self._known: dict[tuple[str, str, str], tuple[tuple[str, int], ...]] = {}
+        self._known: dict[tuple[str, str, str, int], tuple[Charge, ...]] = {}
 
     def charges(self, client: Client, tier: Tier, records: int, now: float) -> tuple[Charge, ...]:
         """Return everything that one request is charged to."""
         day = int(now // DAY_S)
         if day != self._day or len(self._known) > REMEMBERED:
             self._day, self._known = day, {}
-        known = (client.id, client.tenant, client.tier)
+        known = (client.id, client.tenant, client.tier, records)
         found = self._known.get(known)
         if found is None:
-            found = self._known[known] = _accounts(client, tier.budget, self._shared, day)
-        return tuple([Charge(account, records, cap) for account, cap in found])
+            accounts = _accounts(client, tier.budget, self._shared, day)
+            found = self._known[known] = tuple([Charge(account, records, cap) for account, cap in accounts])
+        return found
 
 
 def _accounts(client: Client, own: Budget, shared: Shared, day: int) -> tuple[tuple[str, int], ...]:

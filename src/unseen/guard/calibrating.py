@@ -2,13 +2,13 @@
 
 A rate of false alarms found on other people's traffic does not transfer: near copies are rare among independent
 queries and common among people who try out what-ifs. So the thresholds are chosen on one half of the clients and the
-alarms are counted on the other half, per client-day and per declared profile, with exact intervals.
+alarms are counted on the other half, per client, day and declared profile, with bounds that hold over clients.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -16,11 +16,11 @@ import msgspec
 import numpy as np
 
 from unseen.errors import InputError
+from unseen.guard.alarm_rate import AlarmRate, alarm_rate
 from unseen.guard.detector import Detector, Query
 from unseen.guard.detectors.near_duplicates import NearDuplicates
 
 DAY_SECONDS = 86_400
-CONFIDENCE = 0.95
 REACHES = (1 / 16, 1 / 12, 1 / 8, 1 / 6, 1 / 4)  # of the population's spread: candidates for tau
 SAMPLE = 1000  # records that tell the spread
 MARGIN = 1.5  # a threshold over the highest honest level seen: the next client may go a little higher
@@ -36,53 +36,8 @@ class PastQuery:
 
     @property
     def client_day(self) -> tuple[str, str, int]:
-        """The profile, the client and the day: the unit that false alarms are counted in."""
+        """The profile, the client and the day: what false alarms are counted by."""
         return self.profile, self.query.client, int(self.query.when // DAY_SECONDS)
-
-
-@dataclass(frozen=True, slots=True)
-class AlarmRate:
-    """The share of client-days with an alarm on traffic that chose nothing, with its exact interval.
-
-    `low` and `high` are Clopper and Pearson's 1934, at 95 %; all three are None where there are no client-days.
-    """
-
-    profile: str
-    client_days: int
-    flagged: int
-    target: float
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def shown(self) -> bool:
-        """Whether the rate is at most the target, at 95 % confidence, one-sided."""
-        return self.client_days > 0 and upper_bound(self.flagged, self.client_days) <= self.target
-
-    @property
-    def sentence(self) -> str:
-        """What was counted, and whether the counts can carry the target.
-
-        >>> alarm_rate("what-if", 0, 300, 0.001).sentence  # doctest: +NORMALIZE_WHITESPACE
-        'what-if: 0 of 300 client-days flagged, 0 % (95 % interval 0 to 1.22 %); with 300 client-days a rate of 0.1 %
-        cannot be shown; 2,995 without an alarm would be needed.'
-        """
-        if self.value is None or self.low is None or self.high is None:
-            return f"{self.profile}: undefined, because no client-days were held out."
-        counted = (
-            f"{self.profile}: {self.flagged:,} of {self.client_days:,} client-days flagged, {100 * self.value:.3g} % "
-            f"(95 % interval {100 * self.low:.3g} to {100 * self.high:.3g} %)"
-        )
-        if self.shown:
-            return f"{counted}; at most the target of {100 * self.target:g} % at 95 % confidence."
-        needed = client_days_needed(self.target)
-        if self.client_days < needed:
-            return (
-                f"{counted}; with {self.client_days:,} client-days a rate of {100 * self.target:g} % cannot be shown; "
-                f"{needed:,} without an alarm would be needed."
-            )
-        return f"{counted}; a rate of at most {100 * self.target:g} % was not shown."
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,60 +73,6 @@ class Levelled(Detector, Protocol):
     def level(self, client: str) -> float:
         """Return how far a client has come towards the threshold."""
         ...
-
-
-def client_days_needed(target: float, confidence: float = CONFIDENCE) -> int:
-    """Return how many client-days without an alarm show a rate of at most `target`.
-
-    >>> client_days_needed(0.001)
-    2995
-    """
-    return math.ceil(math.log1p(-confidence) / math.log1p(-target))
-
-
-def clopper_pearson(successes: int, trials: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the exact binomial interval (Clopper and Pearson 1934), by bisection on the binomial's tails.
-
-    >>> clopper_pearson(0, 300)
-    (0.0, 0.01222097469429355)
-    """
-    if not 0 <= successes <= trials or trials == 0:
-        raise ValueError(f"successes must be in [0, trials] and trials positive, got {successes} of {trials}.")
-    tail = (1 - confidence) / 2
-    low = 1 - _upper(trials - successes, trials, tail) if successes else 0.0
-    return low, _upper(successes, trials, tail)
-
-
-def upper_bound(successes: int, trials: int, confidence: float = CONFIDENCE) -> float:
-    """Return the exact one-sided upper bound of a binomial rate.
-
-    >>> upper_bound(0, 2995) <= 0.001 < upper_bound(0, 2994)
-    True
-    """
-    return _upper(successes, trials, 1 - confidence)
-
-
-def _upper(successes: int, trials: int, tail: float) -> float:
-    """Return the p at which at most `successes` of `trials` has probability `tail`; 1 where all succeeded."""
-    if successes == trials:
-        return 1.0
-    counts = np.arange(successes + 1)
-    factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, trials + 1)))])
-    ways = factorials[trials] - factorials[counts] - factorials[trials - counts]
-    low, high = 0.0, 1.0
-    while (middle := (low + high) / 2) not in {low, high}:
-        terms = ways + counts * math.log(middle) + (trials - counts) * math.log1p(-middle)
-        low, high = (middle, high) if np.exp(terms).sum() > tail else (low, middle)
-    return high
-
-
-def alarm_rate(profile: str, flagged: int, client_days: int, target: float) -> AlarmRate:
-    """Return a rate with its interval, undefined where there are no client-days."""
-    rate = AlarmRate(profile, client_days, flagged, target)
-    if not client_days:
-        return rate
-    low, high = clopper_pearson(flagged, client_days)
-    return replace(rate, value=flagged / client_days, low=low, high=high)
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
@@ -299,8 +200,14 @@ def _measured(
     alarmed: dict[tuple[str, str, int], bool] = defaultdict(bool)
     for query, day in held:
         alarmed[day] |= detector.observe(query) is not None
-    profiles = sorted({profile for _, (profile, _, _) in chosen})
-    flags = {profile: [alarm for (one, _, _), alarm in alarmed.items() if one == profile] for profile in profiles}
-    rates = tuple(alarm_rate(profile, sum(flags[profile]), len(flags[profile]), target) for profile in profiles)
+    counts: dict[str, dict[str, list[int]]] = {profile: {} for profile in sorted({day[0] for _, day in chosen})}
+    for (profile, client, _), alarm in alarmed.items():
+        of = counts[profile].setdefault(client, [0, 0])  # days, and those flagged
+        of[0] += 1
+        of[1] += alarm
+    rates = tuple(
+        alarm_rate(profile, [days for days, _ in of.values()], [flagged for _, flagged in of.values()], target)
+        for profile, of in counts.items()
+    )
     days = len({day for _, day in chosen})
     return Calibration(detector.name, dict(settings) | {"threshold": threshold}, days, rates, threshold > SLOWEST)

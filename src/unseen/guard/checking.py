@@ -1,7 +1,9 @@
 """Checking: what is useless or dangerous in a policy, with the reason; the first is refused, the second is said."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from ipaddress import ip_address
 from math import prod
 from typing import Any
@@ -11,6 +13,7 @@ from unseen.control import Hardening
 from unseen.controls import harden_from
 from unseen.errors import InputError, PolicyError
 from unseen.guard.detectors import from_settings
+from unseen.guard.detectors.listed import learn_decoys
 from unseen.guard.policy import Policy, Route, Tier, address_of
 from unseen.guard.protocols import adapter_of
 
@@ -58,10 +61,29 @@ def refuse_useless(policy: Policy) -> None:
 
 def hardenings(controls: Sequence[Mapping[str, Any]], key: bytes) -> tuple[Hardening, ...]:
     """Return the controls that a tier declares. Raises `PolicyError`."""
+    made: list[Hardening] = []
     try:
-        return tuple(harden_from(declared, key=key) for declared in controls)
+        for declared in controls:
+            made.append(harden_from(declared, key=_after(made, key)))
     except InputError as error:
         raise PolicyError(str(error)) from None
+    return tuple(made)
+
+
+def _after(before: Sequence[Hardening], key: bytes) -> bytes:
+    """Return the key of a control that comes after others, by what they are.
+
+    Where they leave a known number (a cap, a label's 1), noise of the same draw would show itself, and a tier without
+    them would be read without it.
+    """
+    chain = _chain(before)
+    return blake2b(chain.encode(), key=key, digest_size=32).digest() if chain else key
+
+
+def _chain(controls: Sequence[Hardening]) -> str:
+    """Return what the controls of probabilities are, in order; of no control nothing."""
+    said = [control.declared for control in controls if control.control.surface == "probabilities"]
+    return json.dumps(said, sort_keys=True) if said else ""
 
 
 def _tiers(policy: Policy) -> Iterator[Finding]:
@@ -75,6 +97,27 @@ def _tiers(policy: Policy) -> Iterator[Finding]:
         if budget.per_day is not None and budget.lifetime is not None and budget.lifetime < budget.per_day:
             yield refuse(place, "budget.per_day is above budget.lifetime, and so says nothing.")
         yield from _controls(policy, name, tier)
+    yield from _draws(policy)
+
+
+def _draws(policy: Policy) -> Iterator[Finding]:
+    """How many draws of one noise are to be had, one for each tier that differs up to it."""
+    draws: dict[str, set[str]] = {}
+    for tier in policy.tiers.values():
+        try:
+            made = hardenings(tier.controls, ANY_KEY)
+        except PolicyError:  # said elsewhere
+            continue
+        for place, control in enumerate(made, 1):
+            if control.control.keyed and control.control.reads == "probabilities":
+                draws.setdefault(control.name, set()).add(_chain(made[:place]))
+    for name, chains in draws.items():
+        if (count := len(chains)) > 1:
+            sentence = (
+                f"{name} differs between them, in strength or in what comes before it: {count} draws of its noise. "
+                f"Whoever has keys of all can average them, and the error falls by the root of {count}."
+            )
+            yield note("tiers", sentence)
 
 
 def closed(route: Route) -> bool:
@@ -96,6 +139,7 @@ def _controls(policy: Policy, name: str, tier: Tier) -> Iterator[Finding]:
     surfaces = {control.control.surface for control in made}
     if "text" in surfaces and all(route.protocol != "openai" for route in policy.routes):
         yield refuse(place, "controls of text do nothing where no route has protocol openai.")
+    yield from _idle(policy, made, place)
     for route in policy.routes:
         yield from _useless_on(route, made, place)
         yield from _open(route, tier, made, f"tiers.{name}")
@@ -111,6 +155,18 @@ def _controls(policy: Policy, name: str, tier: Tier) -> Iterator[Finding]:
     if {"echo", "logprobs"} <= set(tier.parameters) or "prompt_logprobs" in tier.parameters:
         sentence = "echo beside logprobs, or prompt_logprobs, scores any text that is handed in: take one away."
         yield refuse(f"tiers.{name}.parameters", sentence)
+
+
+def _idle(policy: Policy, made: Sequence[Hardening], place: str) -> Iterator[Finding]:
+    """Controls that nothing is left for."""
+    answered = {kind for route in policy.routes for kind in _kinds(route)}
+    for surface in sorted({control.control.surface for control in made} - {"text"} - answered):
+        names = [control.name for control in made if control.control.surface == surface]
+        yield refuse(place, f"{' and '.join(names)} does nothing: no route answers with {surface}.")
+    marks = [control.control.reads == "argmax" for control in made]
+    if True in marks[:-1]:
+        mark = made[marks.index(True)].name
+        yield note(place, f"what comes after {mark} hides nothing more: it leaves the label alone.")
 
 
 def _useless_on(route: Route, made: Sequence[Hardening], place: str) -> Iterator[Finding]:
@@ -191,9 +247,7 @@ def _server(policy: Policy) -> Iterator[Finding]:
             yield refuse("guard.admin", "the admin API listens on a loopback address only.")
         if server.admin_token is None:
             yield refuse("guard.admin_token", "the admin API needs one, named as 'env:NAME' or 'file:PATH'.")
-    upstream = urlsplit(policy.upstream.url)
-    if upstream.scheme == "http" and not _loopback(upstream.hostname or ""):
-        yield note("upstream.url", "records travel to the model's server in clear: use https.")
+    yield from _upstream(policy)
     if server.mode == "shadow":
         sentence = "shadow: what would be refused or reduced is written down, and nothing is refused or reduced."
         yield note("guard.mode", sentence)
@@ -206,6 +260,14 @@ def _server(policy: Policy) -> Iterator[Finding]:
         yield note("guard.workers", sentence)
         if policy.detectors:
             yield note("guard.workers", "each worker's detectors see its own share of a client's queries.")
+
+
+def _upstream(policy: Policy) -> Iterator[Finding]:
+    url = urlsplit(policy.upstream.url)
+    if (url.hostname, url.port) == address_of(policy.guard.listen):
+        yield refuse("upstream.url", "it is the address that this guard listens on: it would ask itself.")
+    if url.scheme == "http" and not _loopback(url.hostname or ""):
+        yield note("upstream.url", "records travel to the model's server in clear: use https.")
 
 
 def _places(policy: Policy) -> Iterator[Finding]:
@@ -232,7 +294,7 @@ def _detectors(policy: Policy) -> Iterator[Finding]:
     if not policy.detectors:
         yield note("detectors", "there is none: probing is not noticed; see unseen guard calibrate.")
     try:
-        from_settings(policy.detectors)
+        learn_decoys(from_settings(policy.detectors), policy, ANY_KEY)
     except InputError as error:
         yield refuse("detectors", str(error))
     if not policy.actions.ladder:

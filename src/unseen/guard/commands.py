@@ -4,22 +4,28 @@ Written with argparse, so that the small distribution needs no library for its c
 """
 
 import argparse
+import secrets
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from unseen.disk import write_whole
+from unseen.disk import check_writable, write_whole
 from unseen.errors import FolderError, PolicyError, UnseenError
 from unseen.guard.checking import findings
 from unseen.guard.explaining import explain
-from unseen.guard.keys import Key, KeyRing
-from unseen.guard.policy import Policy, read_policy
+from unseen.guard.keys import Key, KeyRing, id_in
+from unseen.guard.policy import Policy, Server, read_policy
 from unseen.guard.proposing import PROTOCOLS, proposal
+from unseen.guard.readiness import missing
+from unseen.guard.same_secret import require_same
 from unseen.guard.secrets import derive, read_secret, strong
+from unseen.guard.unusable import unusable
+from unseen.guard.words import number_of
 
-OPEN_END = "; no orderly end: what may have been cut off there would not be seen"
+OTHER_KEY = "it names another signing key"  # as `log.verifying` says it
+OPEN_END = "; no orderly end (normal while a guard runs): what may have been cut off there would not be seen"
 LONGEST_DAYS = 36_500
 HOUR_S, DAY_S = 3600.0, 86_400.0
 Command = Callable[[argparse.Namespace], int]
@@ -35,6 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UnseenError as error:
         sys.stderr.write(f"Error: {error}\n")
         return error.exit_code
+    except OSError as error:
+        if not isinstance(error.filename, str | Path):
+            raise
+        sys.stderr.write(f"Error: {(denied := unusable(Path(error.filename), error))}\n")
+        return denied.exit_code
     return 0
 
 
@@ -45,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("policy", type=Path, nargs="?", default=Path("policy.toml"))
     init.add_argument("--protocol", choices=sorted(PROTOCOLS), default="mlflow")
     init.add_argument("--upstream", metavar="URL", help="where the model's server is")
+    init.add_argument("--secret-file", type=Path, metavar="FILE", help="keep the secret there; made where it is not")
     for name, command, what in (
         ("check", _check, "say what is useless or dangerous in a policy; exit code 1 where it is refused"),
         ("explain", _explain, "say in plain words what each client may get, and what is not stopped"),
@@ -107,12 +119,22 @@ def _log(parser: argparse.ArgumentParser) -> None:
 
 def _init(arguments: argparse.Namespace) -> int:
     path: Path = arguments.policy
+    secret: Path | None = arguments.secret_file
     if path.exists():
         raise FolderError(f"{path} is there already: name another file.")
-    write_whole(path, proposal(arguments.protocol, arguments.upstream).encode())
+    text = proposal(arguments.protocol, arguments.upstream)
+    export = "  export UNSEEN_GUARD_SECRET=$(openssl rand -hex 32)   # keep it: the SAME value in every terminal\n"
+    if secret is not None:
+        if any(not character.isprintable() or character in '"\\' for character in str(secret)):
+            raise PolicyError("--secret-file: the name has a character that a policy cannot say: take another.")
+        if not secret.exists():
+            write_whole(secret, f"{secrets.token_hex(32)}\n".encode())
+        text = text.replace(f'"{Server().secret}"', f'"file:{secret}"', 1)
+        export = ""
+    write_whole(path, text.encode())
+    kept = "" if secret is None else f"The secret is in {secret}: keep it, and keep it the same.\n"
     sys.stdout.write(
-        f"{path} is written. Next:\n"
-        "  export UNSEEN_GUARD_SECRET=$(openssl rand -hex 32)   # keep it\n"
+        f"{kept}{path} is written. Next:\n{export}"
         f"  unseen guard check {path}\n"
         f"  unseen guard keys add {path} --tenant TENANT\n"
         f"  unseen guard serve {path}\n"
@@ -121,11 +143,13 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    found = findings(read_policy(arguments.policy))
+    policy = read_policy(arguments.policy)
+    found = findings(policy)
+    found += missing(policy)
     for finding in found:
         sys.stdout.write(f"{finding}\n")
     refused = sum(finding.refused for finding in found)
-    sys.stdout.write(f"{refused} refused, {len(found) - refused} notes.\n")
+    sys.stdout.write(f"{refused} refused, {number_of(len(found) - refused, 'note')}.\n")
     return 1 if refused else 0
 
 
@@ -145,8 +169,14 @@ def _say(text: str) -> None:
 
 
 def _ring(policy: Policy) -> KeyRing:
+    return KeyRing(Path(policy.guard.state), derive(_own_secret(policy), "keys"))
+
+
+def _own_secret(policy: Policy) -> bytes:
+    """Return the secret, where it is the one that the state was made with: whatever is written needs that one."""
     secret = strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret")
-    return KeyRing(Path(policy.guard.state), derive(secret, "keys"))
+    require_same(Path(policy.guard.state), secret)
+    return secret
 
 
 def _add(arguments: argparse.Namespace) -> int:
@@ -160,11 +190,9 @@ def _add(arguments: argparse.Namespace) -> int:
         raise PolicyError(f"--days is above 0 and at most {LONGEST_DAYS:,}, got {arguments.days:g}.")
     expires = None if arguments.days is None else time.time() + arguments.days * DAY_S
     _free(arguments.out)
-    key, token = _ring(policy).add(
-        tenant=arguments.tenant, tier=arguments.tier, scopes=arguments.route, expires=expires
-    )
-    _write_down(policy, "key-added", key.client.id, key.id)
-    return _hand_over(key, token, arguments.out)
+    ring = _ring(policy)
+    made = ring.add(tenant=arguments.tenant, tier=arguments.tier, scopes=arguments.route, expires=expires)
+    return _hand_over(policy, ring, "key-added", made, arguments.out)
 
 
 def _rotate(arguments: argparse.Namespace) -> int:
@@ -172,24 +200,39 @@ def _rotate(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.overlap_hours <= 24 * LONGEST_DAYS:
         raise PolicyError(f"--overlap-hours is from 0 to {24 * LONGEST_DAYS:,}, got {arguments.overlap_hours:g}.")
     _free(arguments.out)
-    key, token = _ring(policy).rotate(arguments.id, arguments.overlap_hours * HOUR_S)
-    _write_down(policy, "key-rotated", key.client.id, key.id)
-    return _hand_over(key, token, arguments.out)
+    ring = _ring(policy)
+    made = ring.rotate(arguments.id, arguments.overlap_hours * HOUR_S)
+    return _hand_over(policy, ring, "key-rotated", made, arguments.out)
 
 
 def _free(out: Path | None) -> None:
-    if out is not None and out.exists():
-        raise FolderError(f"{out} is there already, and may be the only copy of another key: name another file.")
+    """Refuse a file that is there, or cannot be written: before a key is made that nobody would hold."""
+    if out is not None:
+        if out.exists():
+            raise FolderError(f"{out} is there already, and may be the only copy of another key: name another file.")
+        check_writable(out.parent, 0)
 
 
 def _write_down(policy: Policy, what: str, client: str, detail: str = "") -> None:
     """Leave a record of a change in a chain of the log that no worker writes."""
     from unseen.guard.gateway import changes_written
 
+    _own_secret(policy)
     changes_written(policy, what, client=client, detail=detail)
 
 
-def _hand_over(key: Key, token: str, out: Path | None) -> int:
+def _hand_over(policy: Policy, ring: KeyRing, what: str, made: tuple[Key, str], out: Path | None) -> int:
+    """Write down that a key was made, and show it; one that can be neither written down nor shown is closed."""
+    key, token = made
+    try:
+        _write_down(policy, what, key.client.id, key.id)
+        return _shown(key, token, out)
+    except (OSError, UnseenError):
+        ring.revoke(key.id)
+        raise
+
+
+def _shown(key: Key, token: str, out: Path | None) -> int:
     if out is not None:
         write_whole(out, token.encode() + b"\n")
         sys.stdout.write(f"key {key.id} of tenant {key.tenant} is in {out}; this is its only copy.\n")
@@ -201,9 +244,9 @@ def _hand_over(key: Key, token: str, out: Path | None) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     now = time.time()
-    for key in _ring(read_policy(arguments.policy)).all():
+    for key in KeyRing(Path(read_policy(arguments.policy).guard.state), b"").all():
         state = "revoked" if key.revoked else "open" if key.valid(now) else "expired"
-        until = "" if key.expires is None else f" until {_time(key.expires)}"
+        until = "" if key.expires is None or key.revoked else f" until {_time(key.expires)}"
         routes = ", ".join(key.scopes) or "all routes"
         took = f", takes the place of {key.replaces}" if key.replaces else ""
         sys.stdout.write(
@@ -237,17 +280,35 @@ def _verify(arguments: argparse.Namespace) -> int:
             said = "this guard's key"
         except PolicyError:
             said = "the key that each chain names itself, which is no proof of who wrote it"
-    verdicts = verify(Path(policy.guard.state) / "log", keys)
+    folder = Path(policy.guard.state) / "log"
+    verdicts = verify(folder, keys)
     if not verdicts:
-        raise FolderError(f"there is no log in {policy.guard.state}/log.")
+        raise FolderError(f"there is no log in {folder}.")
     for one in verdicts:
         state = f"BROKEN at {one.bad}" if one.bad else "as it was written"
-        torn = f"; {one.torn_bytes} torn bytes of killed writers" if one.torn_bytes else ""
+        if one.bad.endswith(OTHER_KEY):
+            state = _by_another(folder / one.chain, keys)
+        torn = f"; {number_of(one.torn_bytes, 'torn byte')} of killed writers" if one.torn_bytes else ""
         sys.stdout.write(
-            f"{one.chain}: {state}; {one.records} records, {one.signed} signatures by {said}, "
-            f"{one.unsigned} records after the last{torn}{'' if one.ended else OPEN_END}\n"
+            f"{one.chain}: {state}; {number_of(one.records, 'record')}, "
+            f"{number_of(one.signed, 'signature')} by {said}, "
+            f"{number_of(one.unsigned, 'record')} after the last{torn}{'' if one.ended else OPEN_END}\n"
         )
     return 1 if any(one.bad for one in verdicts) else 0
+
+
+def _by_another(chain: Path, keys: Sequence[bytes]) -> str:
+    """Return what to say of a chain that names a key which is not among `keys`."""
+    from unseen.guard.log.entries import Start
+    from unseen.guard.log.reading import entries_of
+
+    named = {entry.public_key: None for entry in entries_of(chain) if isinstance(entry, Start)}
+    given = " ".join(f"--public-key {key}" for key in {**named, **{key.hex(): None for key in keys}})
+    return (
+        "NOT PROVEN: it was signed with another secret. Is guard.secret not the one that the guard had? Then set that. "
+        f"Was it rotated? Then verify with both keys, if you know the old one: {given}. If neither, somebody else "
+        "wrote this"
+    )
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -267,7 +328,7 @@ def _show(arguments: argparse.Namespace) -> int:
     from unseen.guard.log.reading import entries
 
     policy = read_policy(arguments.policy)
-    sys.stdout.write(incident(entries(Path(policy.guard.state) / "log"), arguments.key))
+    sys.stdout.write(incident(entries(Path(policy.guard.state) / "log"), id_in(arguments.key)))
     return 0
 
 
@@ -278,9 +339,11 @@ def _shred(arguments: argparse.Namespace) -> int:
     path = tenant_key_path(Path(policy.guard.state), arguments.tenant)
     if not path.exists():
         raise PolicyError("there is no fingerprint key of this tenant.")
+    _own_secret(policy)  # before the key is gone: that it went must be written down
     path.unlink()
+    _write_down(policy, "shredded", "", path.name)
     sys.stdout.write(
-        "The fingerprints of this tenant say nothing any more. Guards that run make a new key after a restart.\n"
+        "The fingerprints of this tenant say nothing any more. Guards that run make a new key within a second.\n"
     )
     return 0
 
@@ -303,6 +366,7 @@ def _release(arguments: argparse.Namespace) -> int:
     from unseen.guard.watching import released
 
     policy = read_policy(arguments.policy)
+    _own_secret(policy)
     if not released(Path(policy.guard.state), arguments.client):
         raise PolicyError(f"nothing was noticed of the client {arguments.client!r}.")
     _write_down(policy, "released", arguments.client)

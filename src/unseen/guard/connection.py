@@ -11,8 +11,9 @@ HEAD_BYTES = 32_768
 class NoMore(list[tuple[bytes, bytes]]):
     """The headers of a request whose head is whole: what comes after its body is no header, and becomes a 400."""
 
-    def append(self, header: tuple[bytes, bytes]) -> None:
+    def append(self, header: object) -> None:
         """Refuse a trailer: what a proxy in front has checked are the headers."""
+        del header
         raise ValueError("a trailer")
 
 

@@ -3,8 +3,9 @@
 import asyncio
 import hashlib
 import os
+import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -34,12 +35,14 @@ from unseen.guard.neighbourhood import Neighbourhoods
 from unseen.guard.pace import Pace
 from unseen.guard.policy import Policy
 from unseen.guard.protocols import adapter_of
+from unseen.guard.same_secret import require_same
 from unseen.guard.secrets import derive, read_secret, strong
 from unseen.guard.stores import open_store
 from unseen.guard.upstream import Upstream
 from unseen.guard.watching import Watch
 
 OUTSIDE = 1_000  # the first place of commands, beyond those of workers
+LOOK_S = 1.0  # how often the file of a tenant's key is looked at for changes made by another process
 PLACES = 256  # processes that may share one state
 
 
@@ -58,13 +61,17 @@ class State:
     counts: Counts = field(default_factory=Counts)
     shipping: Shipping | None = None
     pace: Pace = field(default_factory=Pace)
-    tenants: dict[str, bytes] = field(default_factory=dict, repr=False)
+    tenants: dict[str, "TenantKey"] = field(default_factory=dict, repr=False)
 
     def tenant_key(self, tenant: str) -> bytes:
-        """Return the key of a tenant's fingerprints, made when first needed; see `shredding`."""
-        if tenant not in self.tenants:
-            self.tenants[tenant] = read_tenant_key(self.folder, tenant)
-        return self.tenants[tenant]
+        """Return the key of a tenant's fingerprints, made when first needed.
+
+        Its file is looked at once a second: a key that another process shredded is used no longer, and a new one is.
+        """
+        known = self.tenants.get(tenant)
+        if known is None or not 0 <= time.monotonic() - known.looked < LOOK_S:
+            known = self.tenants[tenant] = look_at_tenant_key(tenant_key_path(self.folder, tenant), known)
+        return known.key
 
     def snapshot(self) -> Snapshot:
         """Return what this worker has counted."""
@@ -99,6 +106,7 @@ def open_state(policy: Policy, worker: int = 0) -> State:
     """
     secret = strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret")
     folder = Path(policy.guard.state)
+    require_same(folder, secret)
     worker, place = _free_place(folder / "log", worker)
     with ExitStack() as opened:  # what is open is closed again where a later part cannot be opened
         opened.enter_context(place)
@@ -165,19 +173,40 @@ def tenant_key_path(folder: Path, tenant: str) -> Path:
     return folder / "fingerprint-keys" / hashlib.sha256(tenant.encode()).hexdigest()[:32]
 
 
-def read_tenant_key(folder: Path, tenant: str) -> bytes:
+@dataclass(frozen=True, slots=True)
+class TenantKey:
+    """The key of a tenant's fingerprints; `file` tells its file from another, `looked` is when they were compared."""
+
+    key: bytes = field(repr=False)
+    file: tuple[int, int]
+    looked: float
+
+
+def look_at_tenant_key(path: Path, known: TenantKey | None) -> TenantKey:
+    """Return what was known where the file is the one it was read from; otherwise what it holds, made if it is gone."""
+    with suppress(FileNotFoundError):
+        if known is not None and known.file == _identity(path.stat()):
+            return replace(known, looked=time.monotonic())
+    return read_tenant_key(path)
+
+
+def read_tenant_key(path: Path) -> TenantKey:
     """Return the random key of a tenant's fingerprints, made if there is none; deleting its file shreds them."""
-    path = tenant_key_path(folder, tenant)
     if not path.exists():
         made = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
         write_whole(made, os.urandom(32))
         with suppress(FileExistsError):  # of two workers that make one, the first is taken by both
             os.link(made, path)
         made.unlink()
-    key = path.read_bytes()
+    with path.open("rb") as file:
+        found, key = os.fstat(file.fileno()), file.read()
     if len(key) != 32:
         raise FolderError(f"{path} does not hold a fingerprint key: restore it, or delete it to shred what it made.")
-    return key
+    return TenantKey(key, _identity(found), time.monotonic())
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_ino, found.st_mtime_ns
 
 
 class Gateway:
@@ -197,6 +226,7 @@ class Gateway:
         self._usual = {name: Controls(controls) for name, controls in own.items()}
         self._tightened = {name: Controls([*controls, *labels]) for name, controls in own.items()}
         self.handle: Handler = self._stack(tokens)
+        watch.learn(policy, derive(state.secret, "detectors"))
 
     def _stack(self, tokens: Tokens | None) -> Handler:
         """Build the layers from the inside out."""

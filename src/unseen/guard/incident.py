@@ -5,8 +5,10 @@ from collections.abc import Iterable, Iterator
 
 from unseen.guard.exports.event import moment
 from unseen.guard.log.entries import Asked, Done, Entry, Seen
+from unseen.guard.words import number_of
 
 MOST = 10  # lines of each table
+HOURS = 24  # the last ones that are shown
 
 
 def incident(entries: Iterable[Entry], who: str) -> str:
@@ -15,7 +17,7 @@ def incident(entries: Iterable[Entry], who: str) -> str:
     asked = sorted((entry for entry in mine if isinstance(entry, Asked)), key=lambda entry: entry.t)
     if not mine:
         return f"The log holds nothing of {who}.\n"
-    return "\n".join([*_summary(who, asked), *_pattern(asked), *_noticed(mine)]) + "\n"
+    return "\n".join([*_summary(who, asked), *_pattern(asked), *_by_hour(asked), *_noticed(mine)]) + "\n"
 
 
 def _summary(who: str, asked: list[Asked]) -> Iterator[str]:
@@ -27,8 +29,8 @@ def _summary(who: str, asked: list[Asked]) -> Iterator[str]:
     yield f"  tenant {asked[-1].tenant}, tier {asked[-1].tier}, keys {keys}"
     yield f"  first {moment(asked[0].t)}, last {moment(asked[-1].t)}"
     records = sum(entry.records for entry in answered)
-    yield f"  {len(asked)} requests, {len(answered)} answered, {records} records answered"
-    for reason, count in Counter(entry.reason for entry in asked if entry.status != 200).most_common(MOST):
+    yield f"  {number_of(len(asked), 'request')}, {len(answered)} answered, {number_of(records, 'record')} answered"
+    for reason, count in Counter(why(entry) for entry in asked if entry.status != 200).most_common(MOST):
         yield f"  refused: {reason} x {count}"
     for name in sorted({name for entry in answered for name in entry.controls}):
         yield f"  got answers through {name}"
@@ -48,11 +50,40 @@ def _pattern(asked: list[Asked]) -> Iterator[str]:
     for one, count in again:
         times = [entry.t for entry in asked if one in entry.fingerprints]
         yield f"  {one}  x {count}, from {moment(min(times))} to {moment(max(times))}"
-    yield ""
-    yield "By hour (UTC)"
-    hours = Counter(moment(entry.t)[:13] for entry in asked for _ in range(max(entry.records, 1)))
-    for hour, count in sorted(hours.items())[-24:]:
-        yield f"  {hour}:00  {count:6} {'#' * min(60, max(1, count * 60 // max(hours.values())))}"
+
+
+def _by_hour(asked: list[Asked]) -> Iterator[str]:
+    """Yield two columns that add up to what the summary says: records answered, and requests refused."""
+    hours = sorted({_hour(entry) for entry in asked})
+    answered: Counter[str] = Counter()
+    for entry in asked:
+        answered[_hour(entry)] += entry.records if entry.status == 200 else 0
+    refused = Counter(_hour(entry) for entry in asked if entry.status != 200)
+    most = max(answered.values(), default=0) or 1
+    if hours:
+        yield ""
+        yield "By hour (UTC)     records answered  requests refused"
+    for hour in hours[-HOURS:]:
+        bar = "#" * -(-answered[hour] * 40 // most)
+        yield f"  {hour}:00  {answered[hour]:16}  {refused[hour]:16}  {bar}".rstrip()
+    if len(hours) > HOURS:
+        yield f"  ({number_of(len(hours) - HOURS, 'earlier hour')} left out)"
+
+
+def _hour(entry: Asked) -> str:
+    return moment(entry.t)[:13]
+
+
+def why(entry: Asked) -> str:
+    """Return the reason of a request; where the model's server was it, what there was of it.
+
+    With 200 there was an answer that the policy does not describe, or one longer than it allows.
+    """
+    if entry.reason != "upstream":
+        return entry.reason
+    if entry.upstream == 200:
+        return "upstream (its answer is none that the policy lets through)"
+    return f"upstream (its status {entry.upstream})" if entry.upstream else "upstream (no whole answer in time)"
 
 
 def _noticed(mine: list[Entry]) -> Iterator[str]:

@@ -16,10 +16,12 @@ import msgspec
 from unseen.disk import alone, write_whole
 from unseen.errors import FolderError, PolicyError
 from unseen.guard.client import Client
+from unseen.guard.unusable import unusable
 
 FILE = "keys.json"
 PREFIX = "unseen"
 NOTHING = "0" * 64  # what an unknown key is compared with, so that it takes as long as a known one
+LONGEST_SHOWN = 16  # characters of an id that is not known: anything longer may be a key
 LOOK_S = 1.0  # how often the file is looked at for changes made by another process
 
 
@@ -74,6 +76,8 @@ class KeyRing:
         except (OSError, msgspec.DecodeError) as error:
             if self._seen is not None:
                 return
+            if isinstance(error, OSError):
+                raise unusable(self._path, error) from None
             raise FolderError(f"{self._path} does not hold keys ({type(error).__name__}): restore it.") from None
         self._seen, self._keys = seen, {key.id: key for key in keys}
         self._clients = {key.id: key.client for key in keys}
@@ -112,7 +116,7 @@ class KeyRing:
         """Make a key that takes the place of another, which still opens for `overlap_s` seconds."""
         old = self.get(name)
         if not old.valid(time.time()):
-            raise PolicyError(f"the key {name} has expired or was revoked: add a new one.")
+            raise PolicyError(f"the key {old.id} has expired or was revoked: add a new one.")
         key, token = self.add(
             tenant=old.tenant,
             tier=old.tier,
@@ -121,7 +125,7 @@ class KeyRing:
             replaces=old.replaces or old.id,
         )
         end = time.time() + overlap_s
-        self._change(name, expires=min(end, old.expires or end))
+        self._change(old.id, expires=min(end, old.expires or end))
         return key, token
 
     def revoke(self, name: str) -> Key:
@@ -129,10 +133,12 @@ class KeyRing:
         return self._change(name, revoked=time.time())
 
     def get(self, name: str) -> Key:
-        """Return what is kept of a key."""
+        """Return what is kept of a key, by its id or by the key itself, which no message shows."""
         self.refresh()
+        name = id_in(name)
         if name not in self._keys:
-            raise PolicyError(f"there is no key {name!r}: unseen guard keys list shows what there is.")
+            shown = f" {name!r}" if len(name) <= LONGEST_SHOWN else " of this id"
+            raise PolicyError(f"there is no key{shown}: unseen guard keys list shows what there is.")
         return self._keys[name]
 
     def all(self) -> list[Key]:
@@ -148,9 +154,12 @@ class KeyRing:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with alone(self._path):
-            self.refresh()
-            yield
+        try:
+            with alone(self._path):
+                self.refresh()
+                yield
+        except OSError as error:
+            raise unusable(self._path, error) from None
 
     def _write(self, keys: list[Key]) -> None:
         write_whole(self._path, msgspec.json.format(msgspec.json.encode(keys)))
@@ -162,6 +171,16 @@ class KeyRing:
 
     def _hash(self, token: str) -> str:
         return blake2b(token.encode("utf-8", "surrogateescape"), key=self._pepper, digest_size=32).hexdigest()
+
+
+def id_in(text: str) -> str:
+    """Return the id where a whole key was given in its place, else the text as it is.
+
+    >>> id_in("unseen_cc6fsgld_SECRET"), id_in("cc6fsgld")
+    ('cc6fsgld', 'cc6fsgld')
+    """
+    _, found, rest = text.partition(f"{PREFIX}_")
+    return rest.split("_")[0] if found else text
 
 
 def _id_of(token: str) -> str:

@@ -23,7 +23,7 @@ class Leases:
         self._lease = lease
         self._workers = workers
         self._left: dict[str, int] = {}
-        self._caps: dict[str, int] = {}  # under which what is left was taken
+        self._caps: dict[str, int] = {}  # the largest under which any of what is left was taken
         self._back: dict[str, int] = {}  # taken under a cap that has since been lowered: no longer anybody's to spend
         self._waiting: list[Waiting] = []
         self._task: asyncio.Task[None] | None = None
@@ -49,9 +49,10 @@ class Leases:
     def refund(self, charges: Sequence[Charge]) -> None:
         """Put back what was charged for an answer that cannot have left, for this worker's next request."""
         for charge in charges:
-            lowered = self._caps.get(charge.account, charge.cap) < charge.cap
-            stock = self._back if lowered else self._left
-            stock[charge.account] = stock.get(charge.account, 0) + charge.amount
+            if self._caps.get(charge.account, charge.cap) < charge.cap:
+                self._back[charge.account] = self._back.get(charge.account, 0) + charge.amount
+            else:
+                self._stock_up(charge.account, charge.amount, charge.cap)
 
     async def close(self) -> None:
         """Give back what is held. Nothing may be reserved afterwards."""
@@ -76,7 +77,7 @@ class Leases:
 
     async def _serve(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting, []
+            batch, self._waiting = _of_one_policy(self._waiting)
             try:
                 await self._serve_batch(batch)
             except Exception as error:  # noqa: BLE001 - whatever the store raised goes to those who wait for it
@@ -93,9 +94,7 @@ class Leases:
         for asks, grant in zip(asked, grants, strict=True):
             if grant.refused is None:
                 for ask, amount in zip(asks, grant.amounts, strict=True):
-                    self._left[ask.account] = self._left.get(ask.account, 0) + amount
-        for charges, _ in batch:
-            self._caps |= {charge.account: charge.cap for charge in charges}
+                    self._stock_up(ask.account, amount, ask.cap)
         for (charges, future), asks, grant in zip(batch, asked, grants, strict=True):
             if future.done():  # whoever waited has gone: nothing was taken for them
                 continue
@@ -107,7 +106,13 @@ class Leases:
             else:  # somebody else took what was meant for this one: once more
                 self._waiting.append((charges, future))
         self._left = {account: left for account, left in self._left.items() if left}
-        self._caps = {account: cap for account, cap in self._caps.items() if not account.startswith(NEAR)}
+        self._caps = {account: self._caps[account] for account in self._left}
+
+    def _stock_up(self, account: str, amount: int, cap: int) -> None:
+        """Add to the stock of an account what was taken under `cap`."""
+        if left := self._left.get(account, 0):
+            cap = max(cap, self._caps[account])
+        self._left[account], self._caps[account] = left + amount, cap
 
     def _lower(self, charges: Sequence[Charge]) -> None:
         """Take out of the stock what was taken under a higher cap than today's: it may be beyond it."""
@@ -139,6 +144,22 @@ class Leases:
                 planned[charge.account] = there - charge.amount
             asked.append(asks)
         return asked
+
+
+def _of_one_policy(waiting: list[Waiting]) -> tuple[list[Waiting], list[Waiting]]:
+    """Return those that give each account one cap, from the first on, and those that wait for the next step.
+
+    Of two caps for one account, as while a policy is replaced, what is taken under the higher is not the lower's.
+    """
+    caps: dict[str, int] = {}
+    now, later = [], []
+    for charges, future in waiting:
+        if all(caps.get(charge.account, charge.cap) == charge.cap for charge in charges):
+            caps.update((charge.account, charge.cap) for charge in charges)
+            now.append((charges, future))
+        else:
+            later.append((charges, future))
+    return now, later
 
 
 def granted(asks: Sequence[Ask], used: dict[str, int]) -> Grant:

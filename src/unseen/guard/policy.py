@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from unseen.errors import PolicyError, did_you_mean
+from unseen.guard.wrong_types import wrong_type
 
 Kind = Literal["probabilities", "labels", "values"]
 Protocol = Literal["open-inference-v2", "mlflow", "kserve-v1", "openai", "json"]
@@ -217,7 +218,7 @@ def policy_from(content: dict[str, Any]) -> Policy:
     try:
         return _checked(msgspec.convert(content, Policy))
     except msgspec.ValidationError as error:
-        raise PolicyError(f"the policy: {error}.") from None
+        raise PolicyError(wrong_type(content, Policy) or f"the policy: {error}.") from None
 
 
 def _known(content: dict[str, Any], noun: type, place: str) -> None:

@@ -27,10 +27,14 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """A GET that asks about the model or the server: `fields` of the answer are passed on, none is its status alone."""
+    """A GET that asks about the model or the server: `fields` of the answer are passed on, none is its status alone.
+
+    Where `listed` names any, of the entries of `data` those with such an `id` alone.
+    """
 
     path: str
     fields: frozenset[str] = frozenset()
+    listed: tuple[str, ...] = ()
 
 
 class Adapter(Protocol):

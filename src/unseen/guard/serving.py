@@ -23,8 +23,11 @@ from unseen.guard.gateway import Gateway, State, open_state
 from unseen.guard.keys import KeyRing
 from unseen.guard.log.entries import Done
 from unseen.guard.policy import Policy, address_of, read_policy
+from unseen.guard.same_secret import require_same
+from unseen.guard.secrets import read_secret, strong
 from unseen.guard.snapshots import keep_writing
 from unseen.guard.supervising import Supervisor
+from unseen.guard.unusable import unusable
 from unseen.guard.upstream import Upstream
 from unseen.guard.upstreams import open_upstream
 from unseen.guard.watching import Watch
@@ -37,18 +40,25 @@ COLLECT = (10_000, 20, 50)  # a request makes no cycles: to look for them at eve
 def serve(path: Path, say: Callable[[str], None] = print) -> int:
     """Serve a policy until SIGTERM or SIGINT; SIGHUP reads it again. Returns the exit code.
 
-    Raises `PolicyError` or `FolderError` before anything listens.
+    Raises `PolicyError` or `FolderError` before anything listens. `say` is told when the guard answers, and when
+    another policy holds.
     """
     policy = read_policy(path)
     refuse_useless(policy)
     keys = KeyRing(Path(policy.guard.state), b"").all()
     if policy.oidc is None and not any(key.valid(time.time()) for key in keys):
         raise PolicyError("nobody could ask: there is no key that opens, and no [oidc]: see unseen guard keys add.")
+    require_same(Path(policy.guard.state), strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret"))
     sock = _listen(*address_of(policy.guard.listen))
-    say(f"unseen guard listens on {policy.guard.listen}, in front of {policy.upstream.url}, mode {policy.guard.mode}.")
-    if policy.guard.workers == 1:
-        return _worker(path, policy, sock, 0)
-    return Supervisor(policy.guard.workers, lambda number, alive: _worker(path, policy, sock, number, alive)).run()
+
+    def work(number: int, alive: int | None = None) -> int:
+        return _work(Worker(path, policy, number, alive, say if number == 0 else _nothing), sock)
+
+    return work(0) if policy.guard.workers == 1 else Supervisor(policy.guard.workers, work).run()
+
+
+def _nothing(_: str) -> None:
+    """Say nothing: the first worker speaks for all."""
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -65,10 +75,15 @@ def _listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _worker(path: Path, policy: Policy, sock: socket.socket, number: int, alive: int | None = None) -> int:
+def _work(worker: "Worker", sock: socket.socket) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(Worker(path, policy, number, alive).run(sock))
+            runner.run(worker.run(sock))
+    except OSError as error:
+        if not isinstance(error.filename, str | Path):
+            raise
+        sys.stderr.write(f"unseen guard: {(denied := unusable(Path(error.filename), error))}\n")
+        return denied.exit_code
     except UnseenError as error:
         sys.stderr.write(f"unseen guard: {error}\n")
         return error.exit_code
@@ -81,7 +96,10 @@ class Worker:
     `alive` is a pipe that ends with the process that watches over the workers, if there is one.
     """
 
-    def __init__(self, path: Path, policy: Policy, number: int, alive: int | None = None) -> None:
+    def __init__(
+        self, path: Path, policy: Policy, number: int, alive: int | None = None, say: Callable[[str], None] = print
+    ) -> None:
+        self._say = say
         self._alive = alive
         self._path = path
         self._policy = policy
@@ -109,15 +127,23 @@ class Worker:
             gc.freeze()  # what is there now stays: the collector need not look at it again
             gc.set_threshold(*COLLECT)
             self._handle_signals([server for server, _ in servers])
-            await asyncio.gather(*(server.serve(sockets=[opened]) for server, opened in servers))
+            serving = [server.serve(sockets=[opened]) for server, opened in servers]
+            await asyncio.gather(*serving, self._announce([server for server, _ in servers]))
         finally:
-            if self._watching is not None:
-                self._watching.cancel()
-            if self._counting is not None:
-                self._counting.cancel()
+            for task in filter(None, [self._watching, self._counting]):
+                task.cancel()
             for gateway in filter(None, [*self._old, self._gateway]):
                 await gateway.upstream.close()
             await state.close()
+
+    async def _announce(self, servers: list["QuietServer"]) -> None:
+        """Say where the guard listens, once every server answers."""
+        for server in servers:
+            await server.up.wait()
+        guard = self._policy.guard
+        admin = "" if guard.admin is None else f", admin API on {guard.admin}"
+        url = self._policy.upstream.url
+        self._say(f"unseen guard listens on {guard.listen}, in front of {url}, mode {guard.mode}{admin}.")
 
     def _handle_signals(self, servers: list["QuietServer"]) -> None:
         loop = asyncio.get_running_loop()
@@ -161,6 +187,7 @@ class Worker:
             self._watching.cancel()
         self._watching = asyncio.create_task(new.watch.run())
         writer.append(Done, what="policy", detail=policy.digest)
+        self._say(f"unseen guard: policy {policy.digest} holds from now, mode {policy.guard.mode}.")
         self._old.append(old)
         seconds = old.policy.guard.read_timeout_s + old.policy.upstream.timeout_s + 1.0
         asyncio.get_running_loop().call_later(seconds, lambda: asyncio.ensure_future(self._retire(old)))
@@ -191,7 +218,19 @@ def open_gateway(policy: Policy, state: State, old: Gateway | None = None, upstr
 
 
 class QuietServer(uvicorn.Server):
-    """uvicorn without its signal handlers: they would end the process before its state is closed."""
+    """uvicorn without its signal handlers: they would end the process before its state is closed.
+
+    `up` is set once its sockets are answered.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        self.up.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

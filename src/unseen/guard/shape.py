@@ -1,6 +1,11 @@
-"""Shape of a record: its coarse form, its keyed fingerprint, and its place among others as a vector."""
+"""Shape of a record: its coarse form, its keyed fingerprint, and its place among others as a vector.
+
+Numbers are taken as a float32 holds them. Most models read no finer, and one that does not tell two numbers apart must
+not be asked twice for one record: by a finer form every last digit would buy fresh noise and a fresh budget.
+"""
 
 import zlib
+from array import array
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from math import floor, inf
@@ -9,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from unseen.control import Floats
-from unseen.controls.coarse import coarse_form, coarse_rows
+from unseen.controls.coarse import coarse_form, coarse_rows, folded
 from unseen.errors import DataError
 from unseen.guard.fitting import refuse_uneven
 from unseen.guard.policy import Route
@@ -18,8 +23,8 @@ from unseen.guard.wire import encode
 
 DIGITS = 12  # bytes of a fingerprint: a chance repeat among a million records of one tenant has odds of 1 in 10^17
 NUMBERS = {int, float, bool}
+SINGLE = "f"  # an array of float32
 FEW = 8  # rows: below it NumPy takes longer to begin than Python takes to end
-LARGE = 2**53
 TEXTS = 997  # how many places a text may take as one feature: far apart, and the same for the same text
 
 
@@ -51,36 +56,43 @@ def _steps_by_name(row: Mapping[str, Any], route: Route) -> dict[str, float]:
 
 
 def _read(value: Any) -> Any:
-    """Return a record with the numbers that are written as texts: "1.230", " 1.23" and 1.23 are one."""
+    """Return a record with float32 numbers, those written as texts too: "1.230", " 1.23" and 1.23 are one."""
     if isinstance(value, str):
         try:
-            return float(value)
+            return _single(float(value))
         except ValueError:
             return value
+    if isinstance(value, int | float):
+        return _single(value)
     if isinstance(value, list):
         return [_read(inner) for inner in value]
     return {name: _read(inner) for name, inner in value.items()} if isinstance(value, Mapping) else value
 
 
-def _plain_forms(rows: Sequence[Any], steps: list[float]) -> list[bytes]:
-    """Return what `coarse_form` does, for rows of numbers: few without NumPy, many with it."""
-    if len(rows) > FEW:
-        try:
-            return coarse_rows(np.array(rows, dtype=np.float64), steps)
-        except (TypeError, ValueError, OverflowError):  # not a plain table of numbers: one by one
-            return [coarse_form(_read(row), steps) for row in rows]
+def _single(number: float) -> float:
+    """Return a number as float32 has it; what is beyond that is infinite, in every way to a form."""
     try:
-        found = []
-        for row in rows:
-            if len(row) != len(steps) or not set(map(type, row)) <= NUMBERS:
-                return [coarse_form(_read(row), steps) for row in rows]
-            cells = [floor(value / step + 0.5) for value, step in zip(row, steps, strict=True)]
-            if max(cells) > LARGE or min(cells) < -LARGE:
-                return [coarse_form(_read(row), steps) for row in rows]
-            found.append(encode(cells))
-    except (TypeError, OverflowError, ValueError):
+        return array(SINGLE, (number,))[0]
+    except OverflowError:  # a whole number beyond any float
+        return inf if number > 0 else -inf
+
+
+def _plain_forms(rows: Sequence[Any], steps: list[float]) -> list[bytes]:
+    """Return what `coarse_form` does with `_read`, for rows of numbers: few without NumPy, many with it."""
+    try:
+        if len(rows) > FEW:
+            return _many_forms(rows, steps)
+        return [
+            encode([floor(value / step + 0.5) for value, step in zip(array(SINGLE, row), steps, strict=True)])
+            for row in rows
+        ]
+    except (TypeError, OverflowError, ValueError):  # no plain table of finite numbers: one by one
         return [coarse_form(_read(row), steps) for row in rows]
-    return found
+
+
+def _many_forms(rows: Sequence[Any], steps: list[float]) -> list[bytes]:
+    with np.errstate(over="ignore"):
+        return coarse_rows(np.array(rows, dtype=np.float64).astype(np.float32), steps)
 
 
 def fingerprint(key: bytes, form: bytes) -> bytes:
@@ -89,12 +101,14 @@ def fingerprint(key: bytes, form: bytes) -> bytes:
 
 
 def vectors(rows: Sequence[Any], route: Route) -> Floats | None:
-    """Return the records as points, `(records, features)`, in units of the route's scales; texts as None.
+    """Return the records as points, `(records, features)`, in units of the route's scales.
 
-    Raises `Refused` where they are not all alike.
+    None for what is said to a language model, and for records that are one text: their place is their fingerprint.
+    Raises `Refused` where records are not all alike.
     """
-    if route.protocol != "openai":
-        refuse_uneven(rows)
+    if route.protocol == "openai":
+        return None
+    refuse_uneven(rows)
     if not rows or isinstance(rows[0], str):
         return None
     try:
@@ -126,4 +140,4 @@ def _place(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        return float(zlib.crc32(text.encode()) % TEXTS)
+        return float(zlib.crc32(folded(text).encode()) % TEXTS)

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from unseen.errors import PolicyError
+from unseen.guard.gateway import OUTSIDE
+from unseen.guard.incident import why
 from unseen.guard.keys import KeyRing
-from unseen.guard.log.entries import Asked
-from unseen.guard.log.reading import chains, entries, segments
+from unseen.guard.log.entries import Asked, Done, Start
+from unseen.guard.log.reading import chains, entries, entries_in, segments
 from unseen.guard.policy import Policy
 from unseen.guard.stores import open_store
 from unseen.guard.watching import read_standings
+from unseen.guard.words import number_of
 
 
 def status(policy: Policy) -> str:
@@ -23,7 +26,8 @@ def _lines(policy: Policy, folder: Path, now: float) -> Iterator[str]:
     if not folder.exists():
         raise PolicyError(f"there is no state in {folder}: this guard has not run yet.")
     keys = KeyRing(folder, b"").all()
-    yield f"policy {policy.digest}, mode {policy.guard.mode}, in front of {policy.upstream.url}"
+    held = _held(policy, folder / "log")
+    yield f"policy {policy.digest}{held}, mode {policy.guard.mode}, in front of {policy.upstream.url}"
     yield f"keys: {sum(key.valid(now) for key in keys)} open of {len(keys)}"
     yield "budgets used today and in all:"
     yield from _budgets(policy, folder, now)
@@ -31,10 +35,27 @@ def _lines(policy: Policy, folder: Path, now: float) -> Iterator[str]:
     standings = read_standings(folder)
     for client, standing in standings.items():
         steps = ", ".join(f"{step}{'' if due <= now else ' (due)'}" for step, due in standing.steps.items())
-        yield f"  {client}: {standing.sightings} sightings; {steps}"
+        yield f"  {client}: {number_of(standing.sightings, 'sighting')}; {steps}"
     if not standings:
         yield "  none"
     yield from _log(folder / "log", now)
+
+
+def _held(policy: Policy, log: Path) -> str:
+    """Return what to say where the newest policy of a guard's log is not the one of the file.
+
+    A segment begins with the policy that holds, so the last one of each worker's chain says the newest.
+    """
+    told = [
+        (entry.t, entry.policy if isinstance(entry, Start) else entry.detail)
+        for chain in chains(log)
+        if (number := chain.name.removeprefix("worker-")).isdecimal() and int(number) < OUTSIDE
+        for segment in segments(chain)[-1:]
+        for entry in entries_in(segment)
+        if isinstance(entry, Start) or (isinstance(entry, Done) and entry.what == "policy")
+    ]
+    newest = max(told, default=(0.0, policy.digest))[1]
+    return "" if newest == policy.digest else f" in the file (the guard that wrote the log last holds {newest})"
 
 
 def _budgets(policy: Policy, folder: Path, now: float) -> Iterator[str]:
@@ -54,9 +75,9 @@ def _budgets(policy: Policy, folder: Path, now: float) -> Iterator[str]:
 def _log(folder: Path, now: float) -> Iterator[str]:
     files = [segment for chain in chains(folder) for segment in segments(chain)]
     size = sum(segment.stat().st_size for segment in files)
-    yield f"log: {len(files)} segments, {size:,} bytes"
+    yield f"log: {number_of(len(files), 'segment')}, {size:,} bytes"
     day = [entry for entry in entries(folder) if isinstance(entry, Asked) and now - entry.t < 86_400]
-    counted = Counter(entry.reason for entry in day)
+    counted = Counter(why(entry) for entry in day)
     yield "last 24 hours: " + (
         ", ".join(f"{reason} {count}" for reason, count in counted.most_common()) or "no requests"
     )

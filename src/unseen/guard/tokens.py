@@ -55,13 +55,14 @@ class OidcTokens:
         try:
             read = jwt.decode(token, self._keys, algorithms=list(self._settings.algorithms))
             self._registry(now).validate(read.claims)
-        except (JoseError, ValueError, TypeError, KeyError, AttributeError):
+            until = float(read.claims["exp"]) + self._settings.leeway_s
+            client = self._client(read.claims)
+        except (JoseError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
             return None
-        client = self._client(read.claims)
         if client is not None:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            self._known[name] = (float(read.claims["exp"]) + self._settings.leeway_s, client)
+            self._known[name] = (until, client)
         return client
 
     def _registry(self, now: float) -> jwt.JWTClaimsRegistry:

@@ -20,7 +20,10 @@ class Answer:
 
 
 class Upstream(Protocol):
-    """Asks the address that the policy names. Raises `Refused` (502, 504) with one sentence for clients."""
+    """Asks the address that the policy names. Raises `Refused` (502, 504) with one sentence for clients.
+
+    Its `upstream` is the status, where the model's server gave one and did not break off: such a refusal is charged.
+    """
 
     async def ask(self, path: str, body: bytes | None) -> Answer:
         """Post `body` to `path`, or get it where there is none; the whole answer, within the limits of the policy."""
@@ -42,9 +45,11 @@ def late() -> Refused:
     return Refused(504, "upstream", "The model's server did not answer in time; try again.")
 
 
-def too_long() -> Refused:
-    """Return what a client is told where the model's answer is over the policy's limit."""
-    return upstream_failed("The model's answer was longer than the policy allows; it was withheld.")
+def too_long(status: int) -> Refused:
+    """Return what a client is told where the model's answer is over the policy's limit: it was given, with a status."""
+    refused = upstream_failed("The model's answer was longer than the policy allows; it was withheld.")
+    refused.upstream = status
+    return refused
 
 
 def refused_by(status: int) -> Refused:

@@ -19,12 +19,15 @@ from unseen.disk import alone, write_whole
 from unseen.errors import FolderError, UnseenError
 from unseen.guard.client import Client
 from unseen.guard.detector import Detector, Query, Sighting
+from unseen.guard.detectors import BY_FINGERPRINT
+from unseen.guard.detectors.listed import learn_decoys
 from unseen.guard.exchange import Exchange
 from unseen.guard.log.entries import Done, Seen
 from unseen.guard.log.writer import Writer
-from unseen.guard.policy import Actions
+from unseen.guard.policy import Actions, Policy
 from unseen.guard.question import Question
 from unseen.guard.refusal import Refused
+from unseen.guard.shape import fingerprint
 
 FILE = "actions.json"
 PART = 64
@@ -67,6 +70,8 @@ class Watch:
         self._chance = chance or random.SystemRandom()
         self._queue: deque[Query] = deque(maxlen=WAITING)
         self._standing: dict[str, Standing] = {}
+        self._key: bytes | None = None
+        self._marked = any(isinstance(detector, BY_FINGERPRINT) for detector in detectors)
         self._looked = float("-inf")
         self._modified: tuple[int, int, int] | None = None
         self.dropped = 0
@@ -74,8 +79,17 @@ class Watch:
         if self._path.exists() and not self._load():
             raise FolderError(f"{self._path} does not hold standings: restore it, or delete it to forget all.")
 
+    def learn(self, policy: Policy, key: bytes) -> None:
+        """Take the key of the detectors' fingerprints, one for all tenants, and read the list of decoys, if any.
+
+        The log has fingerprints under each tenant's own key; those under this one stay in the detectors' memory, where
+        they say that clients of different tenants ask about the same. Raises `PolicyError`; then nothing is changed.
+        """
+        learn_decoys(self._detectors, policy, key)
+        self._key = key
+
     def notice(self, exchange: Exchange) -> None:
-        """Keep a question that was answered for the detectors. Takes no time, and fails nobody."""
+        """Keep a question that was answered for the detectors. Takes little time, and fails nobody."""
         question = exchange.question
         if not self._detectors or not isinstance(question, Question):
             return
@@ -86,10 +100,17 @@ class Watch:
                 exchange.client.id,
                 exchange.now,
                 vectors=exchange.points,
-                fingerprints=exchange.fingerprints,
+                fingerprints=self._fingerprints(exchange),
                 parameters=frozenset(question.seeking),
             )
         )
+
+    def _fingerprints(self, exchange: Exchange) -> tuple[bytes, ...]:
+        if not self._marked:
+            return ()
+        if (key := self._key) is None:  # one tenant alone, as around a model in this process
+            return exchange.fingerprints
+        return tuple([fingerprint(key, form) for form in exchange.forms])
 
     async def run(self) -> None:
         """Let the detectors look, for ever, between the requests."""

@@ -17,12 +17,13 @@ from unseen.guard.checking import hardenings, refuse_useless
 from unseen.guard.client import Client
 from unseen.guard.detectors import from_settings
 from unseen.guard.exchange import Exchange
+from unseen.guard.fitting import fitted
 from unseen.guard.gateway import State, new_id, open_state
 from unseen.guard.layers.recorded import record
 from unseen.guard.neighbourhood import Neighbourhoods
 from unseen.guard.policy import Kind, Policy, Route, Tier, policy_from, rate_of, read_policy
 from unseen.guard.question import Question
-from unseen.guard.refusal import Refused
+from unseen.guard.refusal import Refused, bad
 from unseen.guard.secrets import derive
 from unseen.guard.shape import coarse_forms, fingerprint, vectors
 from unseen.guard.watching import Watch
@@ -33,8 +34,8 @@ HERE = "in-process"
 def wrap(model: Any, policy: Policy | dict[str, Any] | str | Path, *, tier: str | None = None) -> "Guarded":
     """Return `model` behind a policy: the methods `predict` and `predict_proba`, with the answers of `tier`.
 
-    The model needs scikit-learn's interface. The first route says what its answers are; `upstream` is not asked.
-    Raises `PolicyError`; calls raise `Refused` where a budget is spent.
+    The model needs scikit-learn's interface. The first route says what its answers are; `upstream` is not asked. A
+    policy with several tiers needs `tier`. Raises `PolicyError`; calls raise `Refused` where a budget is spent.
     """
     read = (
         policy
@@ -44,9 +45,13 @@ def wrap(model: Any, policy: Policy | dict[str, Any] | str | Path, *, tier: str 
         else read_policy(policy)
     )
     refuse_useless(read)
+    if tier is None and len(read.tiers) > 1:
+        raise PolicyError(f"the policy has the tiers {sorted(read.tiers)}: say which one holds, as tier=NAME.")
     named = tier or next(iter(read.tiers))
     if named not in read.tiers:
         raise PolicyError(f"the policy has no tier {named!r}; it has {sorted(read.tiers)}.")
+    if not any(hasattr(model, name) for name in ("predict", "predict_proba")):
+        raise PolicyError(f"a model has the method predict or predict_proba; {type(model).__name__} has neither.")
     return Guarded(model, read, named)
 
 
@@ -70,6 +75,7 @@ class Guarded:
         detectors = from_settings(policy.detectors)
         writer, folder = self._state.writer, self._state.folder
         self._watch = Watch(detectors, policy.actions, writer, folder, shadow=self._shadow)
+        self._watch.learn(policy, derive(self._state.secret, "detectors"))
         self._rate, self._accounts = rate_of(self._tier.rate), Accounts(policy.budgets)
         self._placed = bool(detectors) or self._tier.budget.per_neighbourhood is not None
         self._lock = threading.Lock()
@@ -103,10 +109,8 @@ class Guarded:
     def _answered(self, X: Any, ask: Callable[[Any], Any], kind: Kind) -> Any:
         if self._closed:
             raise Refused(503, "closed", "The guard around this model was closed: wrap it again.")
-        table = np.asarray(X)
-        if table.ndim != 2:
-            raise DataError(f"a guarded model needs a table (records, features), got {table.ndim} axes.")
-        rows = table.tolist()
+        asked = _in_order(X, self._route)
+        rows = fitted(_rows(asked, self._route), self._route)
         forms = coarse_forms(rows, self._route)
         key = self._state.tenant_key(HERE)
         question = Question(HERE, len(rows), rows, None)
@@ -115,16 +119,16 @@ class Guarded:
         exchange.fingerprints = tuple(fingerprint(key, form) for form in forms)
         exchange.points = vectors(rows, self._route) if self._placed else None
         with self._lock:
-            reason, status = "answered", 200
+            reason, status = "fault", 500  # whatever ends the call, an interrupt too, until there is an answer
             try:
                 self._admit(exchange)
-                return self._harden(kind, ask(X), exchange)
+                found = self._harden(kind, ask(asked), exchange)
+                reason, status = "answered", 200
             except Refused as refused:
                 reason, status = refused.reason, refused.status
                 raise
-            except Exception:
-                reason, status = "fault", 500
-                raise
+            else:
+                return found
             finally:
                 record(self._state.writer, exchange, status, reason, self._policy.digest)
                 if self._policy.log.durability == "power":
@@ -156,3 +160,25 @@ class Guarded:
             answering.rows("labels", np.asarray(answer).tolist(), exchange.records)  # raises where they are no labels
             return answer
         return answering.table(kind, np.asarray(answer, dtype=np.float64))
+
+
+def _in_order(X: Any, route: Route) -> Any:
+    """Return a frame with the columns that the policy names, in its order; anything else as it is. Raises `Refused`."""
+    names = getattr(X, "columns", None)
+    if names is None or not route.features:
+        return X
+    if len(names) != len(route.features) or set(names) != set(route.features):
+        raise bad("field", "A record has the fields that the policy names, and no others.")
+    return X[list(route.features)]
+
+
+def _rows(X: Any, route: Route) -> list[Any]:
+    """Return a table as rows of plain values. Raises `DataError` where it is none."""
+    table = np.asarray(X)
+    if table.ndim < 2 or (table.ndim > 2 and not route.shape):
+        raise DataError(f"a guarded model needs a table (records, features), got {table.ndim} axes.")
+    if not table.size:
+        raise DataError("a guarded model needs a table with at least one record.")
+    if table.dtype != object:
+        return list(table.tolist())
+    return [[one.item() if isinstance(one, np.generic) else one for one in row] for row in table]

@@ -6,4 +6,5 @@ from unseen.renderers.printing import show as show
 from unseen.renderers.printing import show_attack as show_attack
 from unseen.renderers.printing import show_catalogue as show_catalogue
 from unseen.renderers.procedure import show_procedure as show_procedure
+from unseen.renderers.side_by_side import rendered_sides as rendered_sides
 from unseen.renderers.through import show_through as show_through

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from unseen.renderers.steps import broken_gates, steps
-from unseen.renderers.verdict import claim, figures, title
+from unseen.renderers.verdict import claim, figures, through_policy, title
 from unseen.renderers.words import (
     BRIEF,
     between,
@@ -49,13 +49,14 @@ def markdown(report: Report) -> str:
     parts = [
         f"## unseen: {title(report).capitalize()}",
         f"{found[0].upper()}{found[1:]}",
-        _bullets(said(reason) for reason in report.reasons),
+        said(through_policy(report)),
+        bulleted(said(reason) for reason in report.reasons),
         _numbers(report),
         _gates(report),
         _limits(report),
         _attacks(report),
         "**Next**",
-        _bullets(said(step) for step in steps(report)),
+        bulleted(said(step) for step in steps(report)),
         f"Not tested: {escaped('; '.join(one.split(':')[0] for one in report.not_tested))}."[:LONGEST_OF_ALL],
         _origin(report),
     ]
@@ -70,13 +71,15 @@ def _origin(report: Report) -> str:
     )
 
 
-def _bullets(lines: Iterable[str]) -> str:
+def bulleted(lines: Iterable[str]) -> str:
+    """Return a list of lines, as many as a comment has room for."""
     lines = list(lines)
     more = [f"and {len(lines) - MOST} more in the report"] if len(lines) > MOST else []
     return "\n".join(f"- {one}" for one in [*lines[:MOST], *more])
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> str:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> str:
+    """Return a table of `most` rows at most; nothing where there is none."""
     if not rows:
         return ""
     lines = [f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *rows[:most]]]
@@ -86,18 +89,18 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> st
 
 def _numbers(report: Report) -> str:
     rows = [[one.name, one.value, one.interval, said(one.meaning)] for one in figures(report)]
-    return _table(["number", "value", "95 %", "meaning"], rows, MOST)
+    return table(["number", "value", "95 %", "meaning"], rows, MOST)
 
 
 def _gates(report: Report) -> str:
     broken = [f"{said(one.name)}: {said(one.finding)}. **{said(one.advice)}**" for one in broken_gates(report)]
-    return f"**Broken checks of the audit itself**\n\n{_bullets(broken)}" if broken else ""
+    return f"**Broken checks of the audit itself**\n\n{bulleted(broken)}" if broken else ""
 
 
 def _limits(report: Report) -> str:
     worst = sorted(report.limits, key=lambda one: WORST.get(one.verdict, 0))
     rows = [[said(one.limit), said(one.verdict), said(one.detail)] for one in worst]
-    return _table(["limit", "verdict", "closest"], rows, MOST)
+    return table(["limit", "verdict", "closest"], rows, MOST)
 
 
 def _attacks(report: Report) -> str:
@@ -105,7 +108,7 @@ def _attacks(report: Report) -> str:
     heads = ["row", "attack", "state", "AUC", "" if fpr is None else f"TPR at FPR {percent(fpr)}"]
     rows = [_attack(one.row, one.name, one, fpr) for one in sorted(report.attacks, key=lambda one: one.row)]
     rows += [_attack("S5", f"{one.by}: {one.value}", one, fpr) for one in sensitive_cells(report)]
-    return _table(heads, rows, MOST_ATTACKS)
+    return table(heads, rows, MOST_ATTACKS)
 
 
 def _attack(row: str, name: str, one: AttackResult | SliceResult, fpr: float | None) -> list[str]:

@@ -45,10 +45,11 @@ FROM_WORDS = (
     "find",
     "calls",
     "sentence",
+    "listed",
     "sensitive_cells",
     "BRIEF",
 )
-FROM_VERDICT = ("title", "claim", "asked", "figures", "no_protection")
+FROM_VERDICT = ("title", "claim", "asked", "ran", "through_policy", "figures", "no_protection")
 FROM_STEPS = ("steps", "broken_gates")
 LIKELIHOODS = ("high", "moderate", "low", "not found", "not measured")
 HARMS = ("not declared", *SEVERITIES)
@@ -71,7 +72,7 @@ def html_page(report: Report) -> str:
     """Return the whole document; everything that comes from the report is escaped."""
     rates = asked_rates(report.attacks)
     return (
-        _environment()
+        environment()
         .get_template("report.html.jinja")
         .render(
             report=report,
@@ -81,6 +82,7 @@ def html_page(report: Report) -> str:
             light=LIGHT,
             dark=DARK,
             signal_rows=by_row(ROWS, report.attacks),
+            idle=[one for one in report.attacks if one.state == NOT_APPLICABLE and not one.estimates],
             factor_rows=by_row(FACTOR_ROWS, report.factors),
             rates=rates,
             refused=refusals(report.attacks),
@@ -102,7 +104,8 @@ def html_page(report: Report) -> str:
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return what fills the templates: everything is escaped, and a name that is missing is an error."""
     environment = Environment(
         loader=PackageLoader("unseen", "renderers/templates"),
         autoescape=True,

@@ -11,7 +11,6 @@ from unseen.renderers.words import clean, find, plain
 from unseen.report import BROKEN, FAILED, INCONCLUSIVE, LEAK, Report
 
 SCHEMA_URI = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-HOME = "https://unseen.readthedocs.io"
 PLAN = "plan.toml"  # where the plan's own name is not known
 MOST_NAMED = 10  # slices in one message
 MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\+00:00|Z)")
@@ -44,7 +43,6 @@ def _run(report: Report) -> dict[str, Any]:
     places = {rule["id"]: place for place, rule in enumerate(rules)}
     driver = {
         "name": "unseen",
-        "informationUri": HOME,
         "rules": rules,
         "supportedTaxonomies": [{"name": clean(name), "index": i} for i, name in enumerate(report.identifiers)],
     }
@@ -79,7 +77,6 @@ def _rule(name: str, text: str, report: Report) -> dict[str, Any]:
     return {
         "id": name,
         "shortDescription": {"text": text},
-        "helpUri": f"{HOME}/",
         "relationships": related,
         "properties": {"tags": ["security", "privacy", "membership-inference"]},
     }

@@ -1,6 +1,6 @@
 """What to do next: in an audit that settled nothing, what each of its reasons asks for."""
 
-from unseen.renderers.words import percent
+from unseen.renderers.words import percent, sentence
 from unseen.report import BROKEN, FAILED, INCONCLUSIVE, LEAK, NO_LEAK_FOUND, PRESENT, GateResult, Report
 
 REMEDIES = (
@@ -60,7 +60,11 @@ def _repairs(report: Report) -> list[str]:
         for count, fpr in needed[:1]
         if count > report.non_members
     ]
-    return found or [f"{one.name}: {one.reason}." for one in unclear[:1]] or [f"{one}." for one in report.reasons]
+    return (
+        found
+        or [f"Attack {one.name}: {one.reason}." for one in unclear[:1]]
+        or [sentence(one) for one in report.reasons]
+    )
 
 
 def _some(names: list[str]) -> str:
@@ -69,5 +73,5 @@ def _some(names: list[str]) -> str:
 
 def _lowering(report: Report) -> list[str]:
     present = [one for one in report.factors if one.state == PRESENT and one.controls]
-    measured = [f"{one.name} is present: try {', '.join(one.controls)}." for one in present[:MOST_STEPS]]
+    measured = [f"The factor {one.name} is present: try {', '.join(one.controls)}." for one in present[:MOST_STEPS]]
     return ["See which records are exposed, and in which slices.", *(measured or [REMEDIES])]

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from unseen.estimate import Estimate
 from unseen.renderers.steps import broken_gates, steps
-from unseen.renderers.verdict import claim, sentences, title
+from unseen.renderers.verdict import claim, sentences, title, used
 from unseen.renderers.words import BRIEF, between, calls, chance, clean, find, percent, plain
 from unseen.report import FAILED, INCONCLUSIVE, LEAK, NO_LEAK_FOUND, NOT_APPLICABLE, AttackResult, Report
 
@@ -48,7 +48,7 @@ def _facts(report: Report) -> Text:
     saved = f" ({references.saved} more not needed)" if references.saved else ""
     return Text(
         f"Target {clean(target.kind)}{accuracy}. {report.members} members and {report.non_members} non-members "
-        f"({report.unit}s), {references.finished} of {references.asked} references{saved}, {target.queries} queries, "
+        f"({report.unit}s), {used(report)}{saved}, {target.queries} queries, "
         f"{report.provenance.seconds:.0f} s.",
         style="dim",
     )

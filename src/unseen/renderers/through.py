@@ -8,10 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from unseen.comparison import Comparison, comparison_to_json
-from unseen.estimate import Estimate
+from unseen.renderers.changes import lost, shown
 from unseen.renderers.comparison import WIDTH
+from unseen.renderers.side_by_side import notes
 from unseen.renderers.verdict import sentences
-from unseen.renderers.words import STATES, clean, percent, plain
+from unseen.renderers.words import STATES, clean, estimates_of, percent, plain
 from unseen.report import Report
 
 
@@ -30,15 +31,14 @@ def render_through(direct: Report, through: Report, comparison: Comparison) -> G
         Panel(Text("\n".join(map(clean, sentences(one)))), title=f"{name}: {STATES[one.state]}", title_align="left")
         for name, one in (("ASKED DIRECTLY", direct), ("ASKED THROUGH THE POLICY", through))
     ]
-    lost = [
+    gone = [
         Text(clean(f"No more possible through the policy: {one.name} ({one.reason})."), style="dim")
-        for one in through.attacks
-        if not one.estimates and estimates_of(direct, one.name)
+        for one in lost(direct, through)
     ]
-    told = [Text(clean(f"Note, {name}: {note}"), style="yellow") for name, note in _notes(direct, through)]
+    told = [Text(clean(f"Note, {name}: {note}"), style="yellow") for name, note in notes(direct, through)]
     why = [] if comparison.differences else [Text(clean(f"Not compared: {one}.")) for one in comparison.reasons]
     tables = [_recommended(direct, through), _changes(direct, through, comparison)]
-    return Group(*panels, *tables, *why, *lost, *told, "What was not tried against the policy is not known.")
+    return Group(*panels, *tables, *why, *gone, *told, "What was not tried against the policy is not known.")
 
 
 def _recommended(direct: Report, through: Report) -> Table:
@@ -53,25 +53,14 @@ def _recommended(direct: Report, through: Report) -> Table:
 def _changes(direct: Report, through: Report, comparison: Comparison) -> Table:
     table = _table("What the policy changes", ("attack", "number", "directly", "through the policy", "change [95 %]"))
     for one in comparison.differences:
-        sides = [_one(report, one.attack, one.quantity, one.fpr) for report in (direct, through)]
+        sides = [shown(report, one.attack, one.quantity, one.fpr) for report in (direct, through)]
         number = one.quantity.upper() if one.fpr is None else f"{one.quantity.upper()} at FPR {percent(one.fpr)}"
-        shown = ["" if side is None else plain(side) for side in sides]
-        table.add_row(Text(clean(one.attack)), number, *shown, plain(one.rise))
+        table.add_row(Text(clean(one.attack)), number, *sides, plain(one.rise))
     return table
 
 
 def _table(title: str, headings: tuple[str, ...]) -> Table:
     return Table(*headings, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-
-
-def estimates_of(report: Report, attack: str) -> tuple[Estimate, ...]:
-    """Return what a report has of one attack."""
-    return next((tuple(one.estimates) for one in report.attacks if one.name == attack), ())
-
-
-def _one(report: Report, attack: str, quantity: str, fpr: float | None) -> Estimate | None:
-    found = estimates_of(report, attack)
-    return next((one for one in found if one.quantity == quantity and one.fpr == fpr and one.prior is None), None)
 
 
 def _rates(report: Report) -> list[float]:
@@ -85,10 +74,4 @@ def _numbers(report: Report) -> list[str]:
 
 def _row(report: Report, attack: str, like: Report) -> list[str]:
     wanted = [("auc", None), *(("tpr", fpr) for fpr in _rates(like))]
-    found = [_one(report, attack, quantity, fpr) for quantity, fpr in wanted]
-    return ["" if one is None else plain(one) for one in found]
-
-
-def _notes(direct: Report, through: Report) -> list[tuple[str, str]]:
-    both = [("directly", note) for note in direct.notes]
-    return both + [("through the policy", note) for note in through.notes if note not in direct.notes]
+    return [shown(report, attack, quantity, fpr) for quantity, fpr in wanted]

@@ -1,6 +1,6 @@
 """The verdict in sentences: what was asked, what was found, and how sure that is."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from unseen.estimate import Estimate
 from unseen.renderers.steps import broken_gates
@@ -33,7 +33,7 @@ class Figure(NamedTuple):
 
 def sentences(report: Report) -> list[str]:
     """Return the verdict's sentences, first the state."""
-    lines = [f"{title(report)}: {claim(report)}"]
+    lines = [f"{title(report)}: {claim(report)}", *filter(None, [through_policy(report)])]
     lines += [f"Because: {reason}" for reason in report.reasons]
     lines += numbers(report)
     return lines
@@ -68,9 +68,37 @@ def asked(report: Report) -> str:
     return (
         f"Can somebody who may see {access} of this {clean(report.target.kind)} tell which {units} it was trained on? "
         f"Asked of {report.members:,} members and {report.non_members:,} non-members ({units}), with "
-        f"{len(report.attacks)} attacks, {report.references.finished} of {report.references.asked} references and "
-        f"{report.target.queries:,} queries."
+        f"{ran(report)}, {used(report)} and {report.target.queries:,} queries."
     )
+
+
+def ran(report: Report) -> str:
+    """Return how many of the attacks ran."""
+    found, of = sum(bool(one.estimates) for one in report.attacks), len(report.attacks)
+    return f"{of} {'attack' if of == 1 else 'attacks'}" if found == of else f"{found} of {of} attacks"
+
+
+def used(report: Report) -> str:
+    """Return how many references there were."""
+    asked = report.references.asked
+    return f"{report.references.finished} of {asked} references" if asked else "no references"
+
+
+def through_policy(report: Report) -> str:
+    """Return that a deployed policy stood in front of the model, and what is known of it; else nothing."""
+    target = report.provenance.plan.get("target")
+    if not isinstance(target, dict) or not target.get("behind_policy"):
+        return ""
+    named = [_control(one) for one in target.get("controls") or () if isinstance(one, dict)]
+    known = f"the plan names as its controls {listed(named)}" if named else "the plan names none of its controls"
+    if report.references.asked:
+        known += ", and references answered through them" if named else ", so references answered without any"
+    return f"Asked through a deployed policy: {known}."
+
+
+def _control(declared: dict[str, Any]) -> str:
+    settings = ", ".join(f"{name} {value}" for name, value in declared.items() if name != "name")
+    return clean(f"{declared.get('name', 'one without a name')}{settings and f' ({settings})'}")
 
 
 def figures(report: Report) -> list[Figure]:

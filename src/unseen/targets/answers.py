@@ -5,12 +5,39 @@ from scipy.special import log_softmax
 
 from unseen.errors import ModelError
 from unseen.signal import Array, Floats
+from unseen.target import Answers
 
 SUM_TOLERANCE = 1e-3  # float16 answers sum to 1 within this
 
 
+def answers_from_probs(probs: Floats) -> Answers:
+    """Return the answers of a classifier with these probabilities `(records, classes)`.
+
+    The class is that of the largest probability, not of the largest logarithm: a lead of one unit in the last place is
+    lost when logarithms are taken, and a control that keeps the label would seem to change it.
+    """
+    return Answers(probs.argmax(axis=1), log_probs=log_of(probs))
+
+
+def answers_from_logits(logits: Array, records: int, classes: int) -> Answers:
+    """Return the answers of a classifier with these logits; the class is that of the largest, for the same reason."""
+    scores = checked_scores(logits, records, classes)
+    return Answers(scores.argmax(axis=1), log_probs=np.asarray(log_softmax(scores, axis=1)))
+
+
+def log_of(probs: Floats) -> Floats:
+    """Return the logarithms of probabilities that were checked; those a hair above 1 count as 1."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(np.minimum(probs, 1.0)))
+
+
 def checked_log_probs(answer: Array, records: int, classes: int) -> Floats:
     """Return log probabilities `(records, classes)` float64 from a model's probabilities, or raise `ModelError`."""
+    return log_of(checked_probs(answer, records, classes))
+
+
+def checked_probs(answer: Array, records: int, classes: int) -> Floats:
+    """Return a model's probabilities `(records, classes)` float64, or raise `ModelError`."""
     probs = _as_array(answer)
     if probs.ndim == 1 and classes == 2:
         probs = np.column_stack([1 - probs, probs])
@@ -27,8 +54,7 @@ def checked_log_probs(answer: Array, records: int, classes: int) -> Floats:
     off = int((np.abs(probs.sum(axis=1) - 1) > SUM_TOLERANCE).sum())
     if off:
         raise ModelError(f"the model's probabilities do not sum to 1 for {off} of {records} records.")
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(np.minimum(probs, 1.0)))
+    return np.asarray(probs)
 
 
 def log_probs_from_logits(logits: Array, records: int, classes: int) -> Floats:

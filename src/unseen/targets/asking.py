@@ -20,6 +20,10 @@ BUDGET = (b"budget", b"quota")  # how servers name what waiting a little does no
 JITTER_STREAM = 0x7177E2
 
 
+class KeyRefused(TargetStopped):
+    """The endpoint does not know the key, or there is none (HTTP 401)."""
+
+
 @dataclass
 class Tally:
     """How often an endpoint was asked, and how often it did not answer, by what it did."""
@@ -95,7 +99,7 @@ def _refuse(reply: Reply) -> None:
     if status in {404, 405}:
         raise ModelError(f"there is no endpoint at that url (HTTP {status}): its path is not the one for predictions.")
     if status == 401:
-        raise TargetStopped("it refused the key (HTTP 401; see api_key and header)")
+        raise KeyRefused("it refused the key, or wants one (HTTP 401; see api_key and header)")
     if status in {402, 403} or (status == 429 and _is_spent(reply)):
         why = "a budget that is spent, or no permission" if status == 403 else "a budget that is spent"
         raise TargetStopped(f"it refuses to answer more (HTTP {status}: {why})")

@@ -1,5 +1,6 @@
 """A fitted classifier with scikit-learn's interface: scikit-learn, pipelines, XGBoost, LightGBM, CatBoost."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from unseen.errors import ModelError
 from unseen.features.rows import count_rows
 from unseen.signal import Array, Floats
 from unseen.target import Answers
-from unseen.targets.answers import checked_log_probs, checked_scores, log_probs_from_logits
+from unseen.targets.answers import answers_from_probs, checked_probs, checked_scores, log_of, log_probs_from_logits
 from unseen.targets.fitting import ask, check_columns, refitted, settings_digest
 
 RAW_SCORES: dict[str, dict[str, Any]] = {  # libraries whose log odds are had from `predict`, by its keyword
@@ -63,9 +64,8 @@ class EstimatorTarget:
         """Answer each record; raises `TargetFailed` where the model raises, without the model's own message."""
         records, classes = count_rows(features), self._classes.size
         if Access.PROBABILITIES in self.access:
-            probs = checked_log_probs(ask(self.model, "predict_proba", features), records, classes)
-            log_probs = self._own_logits(features, probs)
-            return Answers(log_probs.argmax(axis=1), log_probs=log_probs)
+            probs = checked_probs(ask(self.model, "predict_proba", features), records, classes)
+            return replace(answers_from_probs(probs), log_probs=self._own_logits(features, log_of(probs)))
         if Access.SCORES in self.access:
             predicted = self._index(ask(self.model, "predict", features))
             decision = self._class_scores(features, predicted)

@@ -10,7 +10,7 @@ from unseen.errors import TargetFailed
 from unseen.features.rows import count_rows
 from unseen.signal import Array
 from unseen.target import Answers
-from unseen.targets.answers import checked_log_probs
+from unseen.targets.answers import answers_from_probs, checked_probs
 
 
 class FunctionTarget:
@@ -39,5 +39,4 @@ class FunctionTarget:
                 f"the function raised {type(error).__name__} on {count_rows(features)} records; its message is "
                 "withheld because it may quote them."
             ) from None
-        log_probs = checked_log_probs(answer, count_rows(features), self._classes.size)
-        return Answers(log_probs.argmax(axis=1), log_probs=log_probs)
+        return answers_from_probs(checked_probs(answer, count_rows(features), self._classes.size))

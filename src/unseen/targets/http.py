@@ -134,13 +134,19 @@ class HttpTarget:
             self._understood(predictions)
         except TargetStopped as error:
             self.ledger.add({}, self._counted())
-            kept = f" and kept: {LATER}" if self._kept else ""
-            answered = f"{done} of {of} records in question were answered{kept}"
-            raise TargetStopped(f"{self._connection.shown} stopped answering: {error}; {answered}.") from None
+            raise type(error)(self._told_why(error, done, of)) from None
         except (ModelError, TargetFailed) as error:
             self.ledger.add({}, self._counted())
             raise type(error)(f"{self._connection.shown}: {error}") from None
         self.ledger.add(dict(zip(keys, predictions, strict=True)), self._counted())
+
+    def _told_why(self, error: TargetStopped, done: int, of: int) -> str:
+        """Return why there are no more answers; who never answered did not stop."""
+        if not self.ledger.answers:
+            return f"{self._connection.shown} did not answer: {error}."
+        kept = f" and kept: {LATER}" if self._kept else ""
+        answered = f"{done} of {of} records in question were answered{kept}"
+        return f"{self._connection.shown} stopped answering: {error}; {answered}."
 
     def _counted(self) -> Mapping[str, int]:
         """Return what happened since this was last asked."""

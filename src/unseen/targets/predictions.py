@@ -8,7 +8,7 @@ import numpy as np
 from unseen.errors import ModelError
 from unseen.signal import Array, Floats
 from unseen.target import Answers
-from unseen.targets.answers import SUM_TOLERANCE
+from unseen.targets.answers import SUM_TOLERANCE, answers_from_probs
 from unseen.targets.values import checked_values
 
 PROBABILITIES, LABELS, VALUES = "probabilities", "labels", "values"
@@ -35,8 +35,7 @@ def answers_of(predictions: Sequence[Any], classes: Array, kind: str) -> Answers
         return Answers(np.zeros(len(predictions), dtype=np.intp), value=values)
     if kind == LABELS:
         return Answers(_indexes(predictions, classes))
-    log_probs = _log_probs(predictions, classes)
-    return Answers(log_probs.argmax(axis=1), log_probs=log_probs)
+    return answers_from_probs(_probs(predictions, classes))
 
 
 def _indexes(predictions: Sequence[Any], classes: Array) -> Array:
@@ -54,8 +53,8 @@ def _indexes(predictions: Sequence[Any], classes: Array) -> Array:
     return np.array([place[one] for one in plain])
 
 
-def _log_probs(predictions: Sequence[Any], classes: Array) -> Floats:
-    """Return log probabilities; rounded ones need not sum to 1, and where some are withheld (0), may be less."""
+def _probs(predictions: Sequence[Any], classes: Array) -> Floats:
+    """Return probabilities; rounded ones need not sum to 1, and where some are withheld (0), may be less."""
     names, records = [str(label) for label in classes.tolist()], len(predictions)
     rows = [_row(one, names) for one in predictions]
     if any(len(row) != len(names) or not all(_is_number(value) for value in row) for row in rows):
@@ -72,8 +71,7 @@ def _log_probs(predictions: Sequence[Any], classes: Array) -> Floats:
     off = (total > 1 + room) | (total == 0) | ((total < 1 - room) & ~withheld)
     if off.any():
         raise ModelError(f"the endpoint's probabilities do not sum to 1 for {int(off.sum())} of {records} records.")
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(np.minimum(probs, 1.0)))
+    return probs
 
 
 def _row(one: Any, names: list[str]) -> list[Any]:

@@ -15,7 +15,7 @@ from unseen.errors import DataError, ModelError, TargetFailed
 from unseen.features.rows import column_names, count_rows, plain_columns, table_columns
 from unseen.signal import Array
 from unseen.target import Answers
-from unseen.targets.answers import SUM_TOLERANCE, log_probs_from_logits
+from unseen.targets.answers import SUM_TOLERANCE, answers_from_logits
 from unseen.targets.values import checked_values
 
 BATCH = 1024
@@ -79,8 +79,7 @@ class TorchTarget:
         if not self._classes.size:
             return Answers(np.zeros(records, dtype=np.intp), value=checked_values(output, records))
         _check_logits(self.model, output)
-        log_probs = log_probs_from_logits(output, records, self._classes.size)
-        return Answers(log_probs.argmax(axis=1), log_probs=log_probs)
+        return answers_from_logits(output, records, self._classes.size)
 
     def batches(self, features: Any) -> Iterator[Tensor]:
         """Yield `features` as the module takes them, a batch at a time; what it writes into one reaches nobody."""

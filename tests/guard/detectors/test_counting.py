@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tests.guard.detectors.traffic import DAY
 
+from unseen.errors import PolicyError
 from unseen.guard.detector import Query
 from unseen.guard.detectors.decoys import Decoys
 from unseen.guard.detectors.seeking import Seeking
@@ -95,8 +96,14 @@ def test_a_shared_fingerprint_is_forgotten_after_the_span_and_with_its_clients()
     assert not detector.observe(Query("d", 3 * DAY, fingerprints=(b"same",)))
 
 
+def test_a_list_that_was_not_read_is_not_an_empty_one():
+    with pytest.raises(PolicyError, match="the list was not read"):
+        Decoys(file="decoys.jsonl").observe(Query("key", 0.0, fingerprints=(b"\x05",)))
+
+
 def test_decoys_count_touches_up_to_the_threshold():
-    detector = Decoys(fingerprints=["0102", "0304"], threshold=2)
+    detector = Decoys(file="decoys.jsonl", threshold=2)
+    detector.known = frozenset({b"\x01\x02", b"\x03\x04"})
     assert not detector.observe(Query("key", 0.0, fingerprints=(b"\x05", b"\x01\x02")))
     assert dict(detector.observe(Query("key", 0.0, fingerprints=(b"\x03\x04",))).evidence) == {"decoys": 2}
     assert not detector.observe(Query("other", 0.0, fingerprints=(b"\x05",)))

@@ -13,7 +13,7 @@ from unseen.guard.detectors import DETECTORS, from_settings
 
 WORLD = traffic.world(0, 8)
 MARK = bytes(range(16))
-NEEDED = {"near-duplicates": {"tau": 1.0}, "decoys": {"fingerprints": [MARK.hex()]}}
+NEEDED = {"near-duplicates": {"tau": 1.0}, "decoys": {"file": "decoys.jsonl"}}
 QUICK = {  # thresholds low enough for the traffic below
     "near-duplicates": {"threshold": 20.0},
     "geometry": {"threshold": 5.0},
@@ -25,6 +25,8 @@ QUICK = {  # thresholds low enough for the traffic below
 
 def made(name, **settings):
     (detector,) = from_settings({name: NEEDED.get(name, {}) | QUICK.get(name, {}) | settings})
+    if name == "decoys":
+        detector.known = frozenset({MARK})
     return detector
 
 
@@ -136,8 +138,8 @@ def test_no_detector_can_be_given_training_data(name):
         ({"near-duplicates": {"tau": float("nan")}}, "positive"),
         ({"near-duplicates": {"tau": 1.0, "allowance": 1.5}}, "share between 0 and 1"),
         ({"geometry": {"clients": 0}}, "positive"),
-        ({"decoys": {"fingerprints": ["xyz"]}}, "hexadecimal"),
-        ({"decoys": {}}, "needs 'fingerprints'"),
+        ({"decoys": {"file": 3}}, "file: Expected `str`"),
+        ({"decoys": {}}, "needs 'file'"),
     ],
 )
 def test_settings_that_are_not_understood_are_refused(settings, said):

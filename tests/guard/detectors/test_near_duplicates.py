@@ -6,9 +6,9 @@ from tests.guard.detectors import traffic
 
 from unseen.guard.detector import Query
 from unseen.guard.detectors.near_duplicates import NearDuplicates
-from unseen.guard.detectors.ring import Ring
+from unseen.guard.detectors.ring import Ring, squared_length
 
-TAU = {8: 0.92, 32: 1.9}  # a quarter of the spread, as calibration finds it
+TAU = {8: 0.92, 32: 1.9, 384: 7.0}  # a quarter of the spread, as calibration finds it
 QUIET = [
     *("independent", "one_segment", "retries", "what_if", "what_if_of_a_base", "what_if_chain", "sliders"),
     *("drift", "straight_drift", "noisy_drift", "returning_drift", "daily_drift", "noisy_daily_drift"),
@@ -93,11 +93,48 @@ def test_after_a_sighting_the_level_starts_again():
 @pytest.mark.parametrize("pushed", [1, 5, 7, 8, 20])
 def test_the_ring_finds_what_a_plain_search_of_the_last_records_finds(pushed):
     rows = np.random.default_rng(pushed).normal(size=(pushed, 4)).astype(np.float32)
-    ring, record = Ring(size=7, features=4), np.ones(4, dtype=np.float32)
-    for row in rows:
-        ring.push(row)
-    places, distances = ring.near(record, 6.0)
+    ring, record = filled(rows, 7), np.ones(4, dtype=np.float32)
+    places, distances = ring.near(record, squared_length(record), 6.0)
     newest_first = rows[::-1][:7]
     plain = ((newest_first - record) ** 2).sum(axis=1)
     np.testing.assert_allclose(distances, plain[plain <= 6.0], rtol=1e-4)
     np.testing.assert_array_equal(ring.rows[places], newest_first[plain <= 6.0])
+
+
+def filled(rows, size):
+    ring = Ring(size=size, features=rows.shape[1])
+    for row in rows:
+        ring.push(row, squared_length(row))
+    return ring
+
+
+@pytest.mark.parametrize("near", [0, 5, 100, 400])
+@pytest.mark.parametrize("far", ["everywhere", "elsewhere", "far away"])
+@pytest.mark.parametrize("pushed", [100, 700])
+def test_a_wide_ring_that_compares_some_features_first_finds_the_same(near, far, pushed):
+    """Records that differ in all features, in those alone that are not compared first, and by a huge number."""
+    rng = np.random.default_rng([near, pushed])
+    rows = rng.normal(0, 1, (pushed, 384))
+    if far == "elsewhere":
+        rows[:, ::6] = 0
+    if far == "far away":
+        rows[::2] *= 1e6
+    record = rng.normal(0, 1, 384)
+    rows[rng.permutation(pushed)[:near]] = record + rng.normal(0, 0.1, (min(near, pushed), 384))
+    rows, record = rows.astype(np.float32), record.astype(np.float32)
+    ring = filled(rows, 512)
+    plain = ((rows[::-1][:512].astype(np.float64) - record) ** 2).sum(axis=1)
+    for _ in range(2):  # once with what the ring knew of the last record, and once with what it knows of this one
+        places, distances = ring.near(record, squared_length(record), 20.0)
+        np.testing.assert_array_equal(ring.rows[places], rows[::-1][:512][plain <= 20.0])
+        np.testing.assert_allclose(distances, plain[plain <= 20.0], rtol=1e-3)
+
+
+def test_how_many_lie_near_changes_nothing_but_the_cost(monkeypatch):
+    """The levels of a prober are the same, to the last digit of a count, whether some features are compared first."""
+    world, rng = traffic.world(3, 384), np.random.default_rng(6)
+    probes = traffic.boundary_probing(rng, world, 150)
+    mixed, _ = traffic.covered(rng, probes, lambda count: world.draw(rng, count), 0.5)
+    first = highest(mixed, 384)
+    monkeypatch.setattr("unseen.guard.detectors.ring.LONG", 10_000)
+    assert highest(mixed, 384) == first > 40

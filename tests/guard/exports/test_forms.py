@@ -278,3 +278,13 @@ def test_ecs_has_only_fields_of_the_schema_and_our_own(entry):
 def test_fingerprints_stay_in_the_log():
     entry = asked(fingerprints=("f1nger",))
     assert not [name for name, form in FORMATS.items() if name != "jsonl" and "f1nger" in form(entry)]
+
+
+def test_ocsf_calls_a_refusal_an_error_and_an_answer_none():
+    answers = [json.loads(FORMATS["ocsf"](one))["api"] for one in (asked(), asked(status=429, reason="rate"))]
+    assert [answer["response"] for answer in answers] == [{"code": 200}, {"code": 429, "error": "rate"}]
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"jsonl"}))
+def test_what_the_models_server_said_is_told(name):
+    assert "upstream" in FORMATS[name](asked(status=502, reason="bad", upstream=401))

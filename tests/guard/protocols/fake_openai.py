@@ -17,11 +17,15 @@ CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments
 
 
 class FakeOpenAI:
-    """`asked` holds what came; `broken` breaks a stream off, `error` ends it with an error of its own words."""
+    """`asked` holds what came, `listed` are its models.
+
+    `broken` breaks a stream off, `error` ends it with an error of its own words.
+    """
 
     def __init__(self):
         self.asked = []
         self.broken = self.error = False
+        self.listed = [{"id": "m", "object": "model", "created": 7, "owned_by": "us"}]
         paths = {"chat/completions": self.chat, "completions": self.completions, "embeddings": self.embeddings}
         routes = [Route(f"/v1/{path}", call, methods=["POST"]) for path, call in paths.items()]
         self.app = Starlette(routes=[*routes, Route("/v1/models", self.models)])
@@ -55,8 +59,7 @@ class FakeOpenAI:
         return JSONResponse({"object": "list", "data": data, "usage": USAGE, **SHARED})
 
     async def models(self, request):
-        data = [{"id": "m", "object": "model", "created": 7, "owned_by": "us"}]
-        return JSONResponse({"object": "list", "data": data, "secret": "x"})
+        return JSONResponse({"object": "list", "data": self.listed, "secret": "x"})
 
     async def _read(self, request):
         self.asked.append(json.loads(await request.body()))

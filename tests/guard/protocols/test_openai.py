@@ -13,11 +13,14 @@ from unseen.controls import harden_from
 from unseen.guard.answering import Answering, Controls
 from unseen.guard.policy import Route
 from unseen.guard.protocols.openai import OpenAI
+from unseen.guard.question import Telling
 from unseen.guard.refusal import Refused
+from unseen.guard.shape import coarse_forms, vectors
 
 CHAT, TEXT, VECTORS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 SAID = [{"role": "user", "content": "one or two?"}]
-ADAPTER = OpenAI(Route(protocol="openai", embeddings=True))
+ADAPTER_ROUTE = Route(protocol="openai", embeddings=True)
+ADAPTER = OpenAI(ADAPTER_ROUTE)
 
 
 def read(path, body, *allowed):
@@ -54,6 +57,7 @@ def test_every_answer_to_every_prompt_is_a_record(path, body, records):
         (CHAT, {}),
         (CHAT, {"messages": []}),
         (CHAT, {"messages": "a"}),
+        (CHAT, {"messages": ["a"]}),
         (CHAT, {"messages": SAID, "prompt": ["a", "b"]}),
         (CHAT, {"messages": SAID, "stream": "yes"}),
         (CHAT, {"messages": SAID, "n": 2}),
@@ -178,6 +182,96 @@ def test_of_usage_nothing_leaves_that_tells_of_a_shared_cache():
             ADAPTER.harden(read(path, body), {**content, "usage": 7}, seen)
 
 
+WAYS = [
+    [{"role": "user", "content": "One or two?"}],
+    [{"role": "user", "content": " ONE  or Two?"}],
+    [{"role": "user", "content": "One or two?", "name": "a"}],
+    [{"role": "developer", "content": "One or two?", "whatever": 0.5}],
+    [{"role": "user", "content": [{"type": "text", "text": "one or two?", "cache_control": {"type": "x"}}]}],
+    [{"role": "user", "content": "one or"}, {"role": "user", "content": "two?"}],
+    [{"role": "user", "content": "one or two?"}, {"role": "assistant", "content": None}],
+]
+PICTURE = {"type": "image_url", "image_url": {"url": "data:a", "detail": "low"}}
+
+
+@pytest.mark.parametrize("messages", WAYS)
+def test_a_conversation_is_what_is_said_in_it_however_it_is_written(messages):
+    question = read(CHAT, {"messages": messages})
+    assert question.body["messages"] == messages
+    assert coarse_forms(question.rows, ADAPTER_ROUTE) == [b'"one or two?"']
+    assert vectors(question.rows, ADAPTER_ROUTE) is None
+
+
+def test_other_words_pictures_and_sounds_are_another_conversation():
+    parts = [
+        [],
+        [PICTURE],
+        [{**PICTURE, "image_url": {"url": "data:b"}}],
+        [{"type": "input_audio", "input_audio": {"data": "c", "format": "wav"}}],
+        [{"type": "file", "file": {"file_id": "d"}}],
+        [{"type": "text", "text": "please"}],
+    ]
+    said = [[{"role": "user", "content": [{"type": "text", "text": "what?"}, *more]}] for more in parts]
+    assert len({read(CHAT, {"messages": one}).rows[0] for one in said}) == len(parts)
+    again = [
+        {"role": "user", "content": [{"type": "text", "text": "what?"}, {**PICTURE, "text": "x"}, {"type": [7]}, 7]}
+    ]
+    assert read(CHAT, {"messages": again}).rows == read(CHAT, {"messages": said[1]}).rows
+
+
+def test_tokens_have_a_form_and_no_place():
+    question = read(TEXT, {"prompt": [[1, 2, 3], [4]]})
+    assert vectors(question.rows, ADAPTER_ROUTE) is None
+    assert len(set(coarse_forms(question.rows, ADAPTER_ROUTE))) == 2
+
+
+def test_a_conversation_that_is_written_in_other_ways_stays_one_neighbourhood(tmp_path):
+    async def talk(client, fake):
+        found = []
+        for messages in WAYS:
+            try:
+                await client.chat.completions.create(model="m", messages=messages)
+                found.append(200)
+            except openai.RateLimitError:
+                found.append(429)
+        return found
+
+    found, _ = with_client(tmp_path, talk, budget={"per_neighbourhood": 2})
+    assert found == [200, 200, 429, 429, 429, 429, 429]
+
+
+def test_dimensions_are_asked_for_where_the_tier_names_them():
+    """Each cut is made one long again, so its coordinates are rounded elsewhere: many cuts undo a rounding."""
+    with pytest.raises(Refused, match="dimensions"):
+        read(VECTORS, {"input": "a", "dimensions": 2})
+    question = read(VECTORS, {"input": "a", "dimensions": 2}, "dimensions")
+    assert (question.body["dimensions"], question.seeking) == (2, ())
+    with pytest.raises(Refused):
+        read(CHAT, {"messages": SAID, "dimensions": 2})
+
+
+def test_a_route_that_opens_some_models_lists_those_alone(tmp_path):
+    some = OpenAI(Route(protocol="openai", models=("m",)))
+    assert some.match("GET", "/v1/models") == Telling("/v1/models", frozenset({"object", "data"}), ("m",))
+    for other in ("/v1/models/m", "/v1/models/other"):
+        assert some.match("GET", other) is None
+
+    async def talk(client, fake):
+        fake.listed = [{"id": "m"}, {"id": "other"}, {"id": ["m"]}, {}, "m", 7]
+        named = await client.get("/models", cast_to=object)
+        fake.listed = {"m": {"id": "m"}}
+        odd = await client.get("/models", cast_to=object)
+        with pytest.raises(openai.NotFoundError):
+            await client.models.retrieve("other")
+        return named, odd
+
+    (named, odd), _ = with_client(tmp_path, talk, route={"models": ["m"]})
+    assert named == {"object": "list", "data": [{"id": "m"}]}
+    assert odd == {"object": "list", "data": []}
+    (every, _), _ = with_client(tmp_path / "open", talk)
+    assert len(every["data"]) == 6
+
+
 def test_a_route_may_open_some_models_alone():
     some = OpenAI(Route(protocol="openai", models=("m", "n")))
     assert some.read(CHAT, {"model": "n", "messages": SAID}, frozenset()).body["model"] == "n"
@@ -190,19 +284,19 @@ def test_a_route_may_open_some_models_alone():
 # OpenAI's own client
 
 
-def with_client(folder, talk, *, parameters=(), controls=({"name": "no-logprobs"},)):
+def with_client(folder, talk, *, parameters=(), controls=({"name": "no-logprobs"},), budget=None, route=None):
     """Run `talk(client, fake)` with OpenAI's client in front of a guard in front of a server that says too much."""
 
     async def run():
         fake = FakeOpenAI()
         async with served(fake.app) as url:
             tier = {
-                "budget": {"lifetime": 50},
+                "budget": {"lifetime": 50, **(budget or {})},
                 "controls": controls,
                 "parameters": parameters,
                 "rate": "999 per second",
             }
-            routes = [{"protocol": "openai", "embeddings": True}]
+            routes = [{"protocol": "openai", "embeddings": True, **(route or {})}]
             read = policy(folder, upstream={"url": url}, routes=routes, tiers={"basic": tier})
             async with running(read) as guard:
                 async with openai.AsyncOpenAI(base_url=guard.url + "/v1", api_key=guard.key, max_retries=0) as client:

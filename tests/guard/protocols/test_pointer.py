@@ -156,6 +156,36 @@ def test_numbers_that_no_pointer_names_are_dropped_and_counted():
     assert (left["score"], left["text"], dropped) == (0.26, "0.26", 0)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("0.931,0.069", "0,931", "[0.931, 0.069]", '"[0.931]"', "~0.931", "$.9", "3.1e-1f", "9e-1 x", "93 % sure"),
+        *("v1.5", "\u0660.\u0669\u0663\u0661", "\u0669\u0663\u066a", "\u0660\u066b\u0669\u0663", "0x1.dcp-1", "0xEp-4"),
+    ],
+)
+def test_fractions_in_texts_and_in_names_are_dropped_and_counted(text):
+    content = {
+        "p": [0.26, 0.74],
+        "a": text,
+        "b": [text, "x"],
+        "by": {text: "cat", "1": "dog", "deep": {text: {"c": 0.5}}},
+    }
+    left, dropped = hardened(content, PROBABILITIES)
+    assert left == {"p": pytest.approx([0.3, 0.7]), "b": ["x"], "by": {"1": "dog", "deep": {}}}
+    assert dropped == 4
+    assert hardened(content, PROBABILITIES, strict=False)[0]["by"] == content["by"]
+    named, dropped = hardened(content, {**PROBABILITIES, "/a": "labels"})
+    assert (named["a"], dropped) == (text, 3)
+
+
+def test_a_name_with_a_fraction_in_it_stays_where_a_pointer_goes_through_it():
+    content = {"v1.5": {"p": [0.26, 0.74], "q": "x"}, "v1.6": {"p": [0.26, 0.74]}}
+    left, dropped = hardened(content, {"/v1.5/p": "probabilities"})
+    assert (left, dropped) == ({"v1.5": {"p": pytest.approx([0.3, 0.7]), "q": "x"}}, 1)
+    classes = {"< 0.5": 0.26, ">= 0.5": 0.74}
+    assert list(hardened({"p": classes}, PROBABILITIES)[0]["p"]) == list(classes)
+
+
 def test_a_list_of_one_is_an_answer_to_one():
     assert hardened({"k": ["cat"]}, {"/k": "labels"})[0] == {"k": ["cat"]}
 

@@ -137,7 +137,8 @@ def test_mlflow_labels_pass_as_they_are_and_its_client_reads_them(tmp_path, mlfl
     async def run():
         async with served(mlflow_apps["predict"]) as url:
             routes = [{"protocol": "mlflow", "answers": "labels"}]
-            read = policy(tmp_path, upstream={"url": url}, routes=routes)
+            tiers = {"bare": {"budget": {"lifetime": 1000}}}
+            read = policy(tmp_path, upstream={"url": url}, routes=routes, tiers=tiers)
             return await both(read, url, "/invocations", dump_input_data(FRAME))
 
     bare, guarded = asyncio.run(run())

@@ -53,6 +53,33 @@ def test_what_was_not_used_can_be_given_back(open_store):
     assert store.used("a") == {"a": 3}
 
 
+def test_an_account_that_was_renewed_takes_back_no_more_than_it_has_and_closes_nothing(open_store):
+    """An operator set an account to nothing, or restored an older copy, while workers held some of it."""
+    store = open_store()
+    store.reserve([[Ask("a", 3, 3, 10), Ask("b", 3, 3, 10)]])
+    store.give_back({"a": 8, "b": 1, "never seen": 2})
+    assert {name: count for name, count in store.used("").items() if count} == {"b": 2}
+    assert store.reserve([one("a", 10)]) == [Grant((10,))]
+    assert store.reserve([one("never seen", 11)]) == [Grant(refused=0)]
+
+
+def test_a_step_that_fails_leaves_nothing_behind_and_the_next_is_taken(open_store):
+    store = open_store()
+    store.reserve([one("a", 3)])
+    for failing in (
+        lambda: store.reserve([one("a", 1), [Ask("b", 1, 1, 10), Ask(object(), 1, 1, 10)]]),
+        lambda: store.give_back({"a": 1, "b": object()}),
+        lambda: store.begin(b"t" * 32, object(), 100.0, 30.0),
+        lambda: store.finish(b"t" * 32, Kept(200, object(), b"")),
+    ):
+        with pytest.raises(Exception, match=r"."):
+            failing()
+    assert store.used("a") == {"a": 3}
+    assert store.reserve([one("a", 7)]) == [Grant((7,))]
+    assert store.begin(b"t" * 32, b"r" * 32, 101.0, 30.0) == "new"
+    assert open_store().used("a") == {"a": 10}
+
+
 def test_a_prefix_is_no_pattern(open_store):
     store = open_store()
     store.reserve([one("key:a*"), one("key:ab"), one("key:a%"), one("key:a_")])
@@ -93,6 +120,17 @@ def test_a_token_whose_request_failed_is_forgotten_and_an_answered_one_is_not(op
     store.finish(b"t" * 32, Kept(200, "a", b"b"))
     store.finish(b"t" * 32, None)
     assert store.begin(b"t" * 32, b"r" * 32, 102.0, 30.0) == Kept(200, "a", b"b")
+
+
+def test_an_answer_that_comes_after_its_token_was_forgotten_is_not_kept(open_store):
+    """A worker hung, another took its token over, and failed; then the first ends after all."""
+    store = open_store()
+    assert store.begin(b"t" * 32, b"r" * 32, 100.0, 30.0) == "new"
+    assert store.begin(b"t" * 32, b"r" * 32, 200.0, 30.0) == "new"
+    store.finish(b"t" * 32, None)
+    store.finish(b"t" * 32, Kept(200, "application/json", b"late"))
+    assert store.begin(b"t" * 32, b"other".ljust(32), 201.0, 30.0) == "new"
+    assert store.begin(b"t" * 32, b"other".ljust(32), 202.0, 30.0) == "busy"
 
 
 def attempt(open_store, attempts, seed, caps, pipe):

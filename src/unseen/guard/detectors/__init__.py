@@ -19,6 +19,7 @@ from unseen.guard.detectors.volume import Volume
 DETECTORS: dict[str, type[Any]] = {
     kind.name: kind for kind in (NearDuplicates, Geometry, Volume, Sharing, Seeking, Decoys)
 }
+BY_FINGERPRINT = (Decoys, Sharing, Volume)  # the others need none, and then none is computed for them
 SHARES = {"allowance", "weight"}  # between 0 and 1; any other number is positive, and `edits` may be 0
 
 

@@ -1,6 +1,5 @@
 """Records that nobody has a reason to ask for: who asks holds a list that leaked."""
 
-from collections.abc import Iterable
 from types import MappingProxyType
 
 from unseen.errors import PolicyError
@@ -9,29 +8,30 @@ from unseen.guard.detectors.clients import Clients
 
 
 class Decoys:
-    """Alarms when a client has asked for `threshold` records whose fingerprints are on a list of decoys.
+    """Alarms when a client has asked for `threshold` records that are on a list of decoys.
 
-    `fingerprints` are keyed digests, in hexadecimal, of made-up records that were put where only a leak would expose
-    them. They are made up, and never training records: an alarm says where a list went, and nothing of membership.
+    `file` holds the list, one request a line, and `route` says whose requests they are; `listed.read_decoys` reads it,
+    and what it returns is put in `known`. Decoys are made up, put where only a leak would expose them, and never
+    training records: an alarm says where a list went, and nothing of membership.
 
-    >>> detector = Decoys(fingerprints=["0a0b"])
+    >>> detector = Decoys(file="decoys.jsonl")
+    >>> detector.known = frozenset({bytes([10, 11])})
     >>> detector.observe(Query("key-7", 0.0, fingerprints=(bytes([10, 11]),))).strength
     1.0
     """
 
     name = "decoys"
 
-    def __init__(self, *, fingerprints: Iterable[str], threshold: float = 1.0, clients: int = 10_000) -> None:
-        self.threshold = threshold
-        try:
-            self._decoys = frozenset(bytes.fromhex(text) for text in fingerprints)
-        except ValueError:
-            raise PolicyError("decoys need fingerprints in hexadecimal.") from None
+    def __init__(self, *, file: str, route: str = "", threshold: float = 1.0, clients: int = 10_000) -> None:
+        self.file, self.route, self.threshold = file, route, threshold
+        self.known: frozenset[bytes] | None = None
         self.clients: Clients[list[float]] = Clients(lambda: [0.0], clients)
 
     def observe(self, query: Query) -> Sighting | None:
-        """Take note of decoys among the records asked for."""
-        touched = sum(fingerprint in self._decoys for fingerprint in query.fingerprints)
+        """Take note of decoys among the records asked for. Raises `PolicyError` where the list was never read."""
+        if self.known is None:
+            raise PolicyError("decoys: the list was not read.")
+        touched = sum(fingerprint in self.known for fingerprint in query.fingerprints)
         if not touched:
             return None
         state = self.clients[query.client]

@@ -7,7 +7,7 @@ import numpy as np
 
 from unseen.guard.detector import Query, Sighting, Vectors
 from unseen.guard.detectors.clients import Clients
-from unseen.guard.detectors.ring import Ring, sensible
+from unseen.guard.detectors.ring import Ring, sensible, squared_length
 
 AROUND = 8  # nearest earlier records among which the two ends are sought
 FAR = float(np.finfo(np.float32).max)
@@ -73,11 +73,11 @@ class Geometry:
         self.clients.forget(client)
 
     def _take(self, state: _State, record: Vectors, label: int | None) -> None:
-        if not sensible(record):
+        if not sensible(length := squared_length(record)):
             return
         if state.ring is None or state.labels is None or state.ring.rows.shape[1] != record.size:
             state.ring, state.labels = Ring(self._size, record.size), [None] * self._size
-        span = self._span(state.ring, state.labels, record)
+        span = self._span(state.ring, state.labels, record, length)
         if span:
             shrunk = span <= SHRUNK * state.span
             state.level = max(0.0, state.level + (1 if shrunk or not state.span else -1))
@@ -85,23 +85,25 @@ class Geometry:
             state.between += 1
             state.shrunk += shrunk or state.level == 1
         state.labels[state.ring.at] = label
-        state.ring.push(record)
+        state.ring.push(record, length)
 
-    def _span(self, ring: Ring, labels: list[int | None], record: Vectors) -> float:
+    def _span(self, ring: Ring, labels: list[int | None], record: Vectors, length: float) -> float:
         """Return the distance between the nearest two ends that the record lies between, 0 where it lies on no line."""
-        places, distances = ring.near(record, FAR)
+        places, distances = ring.near(record, length, FAR)
         if places.size < 2 or not distances.all():
             return 0.0
         if places.size > AROUND:
-            places = places[np.argpartition(distances, AROUND)[:AROUND]]
-        apart = ring.rows[places] - record
+            places = places[distances.argpartition(AROUND)[:AROUND]]
+        apart = ring.rows.take(places, axis=0)
+        apart -= record
         products = apart @ apart.T
         lengths = np.sqrt(products.diagonal())
-        spans = lengths[:, None] + lengths
-        spans[products > STRAIGHT * np.outer(lengths, lengths)] = np.inf  # not on a line through the record
-        one, other = divmod(int(spans.argmin()), places.size)
-        if spans[one, other] == np.inf:
+        beside = products > STRAIGHT * (lengths[:, None] * lengths)  # not on a line through the record
+        if beside.all():
             return 0.0
+        spans = lengths[:, None] + lengths
+        spans[beside] = np.inf
+        one, other = divmod(int(spans.argmin()), places.size)
         ends = labels[places[one]], labels[places[other]]
         if None not in ends and ends[0] == ends[1]:
             return 0.0

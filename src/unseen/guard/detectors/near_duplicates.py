@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from unseen.guard.detector import Query, Sighting, Vectors
 from unseen.guard.detectors.clients import Clients
-from unseen.guard.detectors.ring import Ring, sensible
+from unseen.guard.detectors.ring import Ring, sensible, squared_length
 
 LATEST = 8  # neighbours on the recent side of the comparison, and nearest ones whose changed fields are counted
 FEWEST = 2 * LATEST  # neighbours a cloud has at least
@@ -93,15 +93,15 @@ class NearDuplicates:
         self.clients.forget(client)
 
     def _take(self, state: _State, record: Vectors, when: float) -> None:
-        if not sensible(record):
+        if not sensible(length := squared_length(record)):
             return
         if state.ring is None or state.ring.rows.shape[1] != record.size:
             state.ring = Ring(self._size, record.size)
-        places, distances = state.ring.near(record, self._within)
-        if distances.size and distances.min() == 0:  # a retry: neither evidence nor worth a place
+        places, distances = state.ring.near(record, length, self._within)
+        if distances.size and not distances.all():  # a retry: neither evidence nor worth a place
             return
         clouded = self._clouded(state.ring, places, distances, record)
-        state.ring.push(record)
+        state.ring.push(record, length)
         kept = 0.5 ** ((when - state.when) / self._half_life) if when > state.when else 1.0
         state.level = max(0.0, state.level * kept + clouded - self._allowance)
         state.when = max(when, state.when)
@@ -111,12 +111,12 @@ class NearDuplicates:
     def _clouded(self, ring: Ring, places: NDArray[np.intp], distances: Vectors, record: Vectors) -> bool:
         if places.size < FEWEST:
             return False
-        latest = float(distances[:LATEST].mean())
+        latest = float(np.add.reduce(distances[:LATEST])) / LATEST
         local = distances <= LOCAL * latest
         earlier = distances[LATEST:][local[LATEST:]]
-        if earlier.size < LATEST or latest < FLAT * float(earlier.mean()):
+        if earlier.size < LATEST or latest < FLAT * float(np.add.reduce(earlier)) / earlier.size:
             return False
         if np.count_nonzero(distances < ROUND * latest) > np.count_nonzero(local) // 4:  # so the lower quartile is near
             return False
-        nearest = places[np.argpartition(distances, LATEST)[:LATEST]]
+        nearest = places[distances.argpartition(LATEST)[:LATEST]]
         return int(ring.changed(nearest, record).min()) > self._edits

@@ -27,6 +27,7 @@ LABELLED = {  # CEF has six texts, three whole numbers and four others for what 
     "parameters": "cs6",
     "detector": "cs1",
     "status": "cn1",
+    "upstream": "cn2",
     "ms": "cfp1",
     "strength": "cfp1",
 }

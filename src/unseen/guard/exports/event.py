@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from unseen.guard.log.entries import Asked, Done, Entry, Head, Seen, Start
+from unseen.guard.words import number_of
 
 INFORMATIONAL, LOW, MEDIUM, HIGH = 1, 2, 3, 4  # OCSF's severities
 STEPS = {"tighten", "reauthenticate", "suspend"}
@@ -39,7 +40,7 @@ def event_of(entry: Entry) -> Event | None:
 
 def _asked(entry: Asked) -> tuple[str, int, bool, str]:
     if entry.status == 200:
-        return "answered", INFORMATIONAL, True, f"answered {entry.records} records"
+        return "answered", INFORMATIONAL, True, f"answered {number_of(entry.records, 'record')}"
     severity = LOW if entry.status < 500 else MEDIUM
     return entry.reason, severity, False, f"refused with {entry.status}: {entry.reason}"
 
@@ -83,6 +84,7 @@ def facts(entry: Entry) -> dict[str, str | int | float]:
             "ms",
             "policy",
             "shadow",
+            "upstream",
         ),
         Seen: ("client", "detector", "strength"),
         Done: ("what", "client", "detail", "count"),

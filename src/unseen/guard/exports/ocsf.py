@@ -33,7 +33,8 @@ def _activity(entry: Entry, event: Event) -> dict[str, Any]:
     client = getattr(entry, "client", "")
     api: dict[str, Any] = {"operation": (asked.route if asked else event.name) or "unknown"}
     if asked:
-        api |= {"request": {"uid": asked.id}, "response": {"code": asked.status, "error": asked.reason}}
+        error = {} if asked.status < 300 else {"error": asked.reason}
+        api |= {"request": {"uid": asked.id}, "response": {"code": asked.status, **error}}
         api["service"] = {"uid": asked.route or "unknown", "name": asked.route or "unknown"}
     return _common(entry, event, 6, 6003, activity) | {
         "activity_name": ACTIVITIES[activity],

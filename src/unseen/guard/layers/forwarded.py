@@ -52,10 +52,18 @@ class Forwarded:
             return Reply(200, body=b"{}")
         told = _read(content or b"{}")
         kept = {name: told[name] for name in telling.fields if name in told} if isinstance(told, dict) else {}
+        if telling.listed:
+            found = kept.get("data")
+            entries = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+            kept["data"] = [one for one in entries if one.get("id") in telling.listed]
         return Reply(200, body=encode(kept))
 
     async def _answer(self, exchange: Exchange, path: str, body: bytes | None) -> bytes:
-        answer = await self._upstream.ask(path, body)
+        try:
+            answer = await self._upstream.ask(path, body)
+        except Refused as refused:
+            exchange.upstream = refused.upstream
+            raise
         exchange.upstream = answer.status
         if answer.status != 200:
             raise refused_by(answer.status)

@@ -8,6 +8,7 @@ import msgspec
 
 from unseen.guard.log.chain import TAIL
 from unseen.guard.log.entries import Entry
+from unseen.guard.unusable import unusable
 
 _decode = msgspec.json.Decoder(Entry).decode
 
@@ -23,13 +24,23 @@ class End:
 
 
 def chains(folder: Path) -> list[Path]:
-    """Return the folder of every worker's chain, in order."""
-    return sorted(path for path in folder.glob("worker-*") if path.is_dir())
+    """Return the folder of every worker's chain, in order. Raises `FolderError` where this user may not read it."""
+    return [path for path in _inside(folder) if path.match("worker-*") and path.is_dir()]
 
 
 def segments(folder: Path) -> list[Path]:
     """Return the segments of one chain, oldest first."""
-    return sorted(folder.glob("[0-9]*.jsonl"))
+    return [path for path in _inside(folder) if path.match("[0-9]*.jsonl")]
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Return what stands in a folder, in order: a folder that cannot be read is not an empty one."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise unusable(folder, error) from None
 
 
 def chain_end(path: Path) -> End | None:
@@ -71,8 +82,18 @@ def entry_of(line: bytes) -> Entry | None:
 def entries(folder: Path) -> Iterator[Entry]:
     """Yield every whole entry of every chain below `folder`, chain by chain."""
     for chain in chains(folder):
-        for segment in segments(chain):
-            with segment.open("rb") as lines:
-                for line in lines:
-                    if (entry := entry_of(line)) is not None:
-                        yield entry
+        yield from entries_of(chain)
+
+
+def entries_of(chain: Path) -> Iterator[Entry]:
+    """Yield every whole entry of one chain."""
+    for segment in segments(chain):
+        yield from entries_in(segment)
+
+
+def entries_in(segment: Path) -> Iterator[Entry]:
+    """Yield every whole entry of one segment."""
+    with segment.open("rb") as lines:
+        for line in lines:
+            if (entry := entry_of(line)) is not None:
+                yield entry

@@ -4,6 +4,8 @@ import math
 import re
 from typing import Any
 
+import numpy as np
+
 from unseen.errors import PolicyError
 from unseen.guard.answering import Answering, unreadable
 from unseen.guard.policy import Route
@@ -27,6 +29,7 @@ AXES = 8  # most that a shape may have
 LONGEST = 256  # characters of an id or a name
 FLOATS = {"FP16", "FP32", "FP64", "BF16"}
 INTEGERS = {f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
+SHORT = {"FP16", "BF16"}  # floats that hold so little that many numbers of JSON are one to the model
 WHOLE = {"BOOL", "BYTES", *INTEGERS}
 FITTING: dict[str, set[type]] = {  # what JSON may say where a request says the datatype
     **{name: {int, float} for name in FLOATS},
@@ -185,8 +188,30 @@ def _tensor(tensor: Any, *, upstream: bool = False) -> Tensor:
     if not upstream and datatype in BOUNDS:
         least, beyond = BOUNDS[datatype]
         if min(flat) < least or max(flat) >= beyond:  # it would wrap around, and be another record's number
-            raise bad("shape", "A tensor holds no number that is beyond its datatype.")
-    return shape, flat
+            raise _beyond()
+    return shape, flat if upstream or datatype not in SHORT else _shortened(flat, datatype)
+
+
+def _beyond() -> Refused:
+    return bad("shape", "A tensor holds no number that is beyond its datatype.")
+
+
+def _shortened(flat: list[float], datatype: str) -> list[float]:
+    """Return numbers as FP16 or BF16 has them, the nearest and of two the even one: one record has one spelling."""
+    try:
+        given = np.array(flat, dtype=np.float64)
+    except OverflowError:
+        raise _beyond() from None
+    with np.errstate(over="ignore", under="ignore"):
+        if datatype == "FP16":
+            short = given.astype(np.float16)
+        else:  # the upper half of a float32's bits
+            bits = given.astype(np.float32).view(np.uint32)
+            half = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+            short = ((bits + half) & np.uint32(0xFFFF0000)).view(np.float32)
+    if not np.isfinite(short).all():
+        raise _beyond()
+    return short.astype(np.float64).tolist()
 
 
 def _datatype(tensor: Any) -> str:

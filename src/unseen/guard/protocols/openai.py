@@ -30,6 +30,8 @@ MODELS = frozenset({"object", "data"})
 ASKED = {"chat/completions": "messages", "completions": "prompt", "embeddings": "input"}  # the field that is asked
 HARMLESS = frozenset(ALLOWED) - {*ASKED.values(), "instructions", "system"}
 ENCODING = "encoding_format"
+NAMED = SCORING | {"dimensions"}  # parameters that a refusal may name: other names are the client's own words
+CARRIED = {"image_url": ("url",), "input_audio": ("data",), "file": ("file_data", "file_id")}  # by kind of part
 WITHOUT = NO_LOGPROBS.with_settings()
 EMBEDDED = {"object", "index", "embedding"}
 ONE = ("n", "best_of")  # how many answers: one is what everybody gets
@@ -42,7 +44,7 @@ class OpenAI:
         prefix = route.path.rstrip("/") or "/v1"
         self._asked = {f"{prefix}/{end}": end for end in ASKED if end != "embeddings" or route.embeddings}
         self._models = route.models
-        self._told = {f"{prefix}/models": Telling(f"{prefix}/models", MODELS)}
+        self._told = {f"{prefix}/models": Telling(f"{prefix}/models", MODELS, route.models)}
 
     def match(self, method: str, path: str) -> str | Telling | None:
         """See `question.Adapter`."""
@@ -56,10 +58,10 @@ class OpenAI:
             name: value for name, value in content.items() if not (name in ONE and value == 1 and value is not True)
         }
         end = self._asked[path]
-        harmless = {ASKED[end], ENCODING, "dimensions"} if end == "embeddings" else {ASKED[end]}
+        harmless = {ASKED[end], ENCODING} if end == "embeddings" else {ASKED[end]}
         refused = sorted(body.keys() - HARMLESS - harmless - parameters)
         if refused:
-            known = [name for name in refused if name in SCORING]  # other names are the client's own words
+            known = [name for name in refused if name in NAMED]
             named = f" ({', '.join(known)})" if known else ""
             raise bad("parameter", f"The request has parameters that are not allowed here{named}: leave them out.")
         if self._models and body.get("model") not in self._models:
@@ -138,21 +140,45 @@ def _capping(answering: Answering) -> list[Hardening]:
     return [*answering.texts, WITHOUT]
 
 
-def _texts(end: str, given: Any) -> list[Any]:
-    """Return what is asked about, one element a record: a conversation, a prompt, an input."""
+def _texts(end: str, given: Any) -> list[str]:
+    """Return what is asked about, one text a record: what a conversation says, a prompt, an input, or its tokens."""
     name = ASKED[end]
     if end == "chat/completions":
         number_of_rows(given, name)
-        return [given]
+        if not all(isinstance(message, dict) for message in given):
+            raise bad("shape", f"{name} must be an array of objects.")
+        return [" ".join(word for message in given for word in _words(message.get("content")))]
     if isinstance(given, str):
         return [given]
     number_of_rows(given, name)
     kinds = set(map(type, given))
     if kinds == {int}:
-        return [given]
+        return [_numbers(given)]
     if not kinds <= {str, list} or not all(type(one) is str or set(map(type, one)) == {int} for one in given):
         raise bad("shape", f"{name} must be a text, an array of tokens, or an array of either.")
-    return list(given)
+    return [one if isinstance(one, str) else _numbers(one) for one in given]
+
+
+def _numbers(tokens: list[int]) -> str:
+    return " ".join(map(str, tokens))
+
+
+def _words(content: Any) -> list[str]:
+    """Return what one message says, without who says it and how it is cut: neither makes it another record."""
+    if isinstance(content, str):
+        return [content]
+    return [word for part in content for word in _carried(part)] if isinstance(content, list) else []
+
+
+def _carried(part: Any) -> list[str]:
+    """Return the text, or the address or data of a picture or sound, that one part of a message carries."""
+    kind = part.get("type") if isinstance(part, dict) else None
+    if not isinstance(kind, str):
+        return []
+    held = part.get(kind)
+    if isinstance(held, dict):
+        held = next((held[name] for name in CARRIED.get(kind, ()) if name in held), None)
+    return [held] if isinstance(held, str) else []
 
 
 def _answers(body: dict[str, Any]) -> int:

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from unseen.errors import PolicyError
-from unseen.guard.answering import NUMBER, Answering, unreadable
+from unseen.guard.answering import FRACTION, NUMBER, Answering, unreadable
 from unseen.guard.fitting import fitted
 from unseen.guard.policy import Kind, Route
 from unseen.guard.question import Question, Telling
@@ -20,7 +20,7 @@ class Pointers:
 
     What `records` points to is one record where it is no array; "#" points to the whole body. Of a request nothing is
     let through but that and what `fields` point to. In strict mode every number of an answer that no pointer names is
-    dropped, a whole one too (some servers write 1.0 as 1) and one written as a text.
+    dropped: a whole one too (some servers write 1.0 as 1), and a text or a field by name with a fraction in it.
     """
 
     def __init__(self, route: Route) -> None:
@@ -34,6 +34,7 @@ class Pointers:
         self._records = parts_of(route.records)
         self._let_through = {self._records, *map(parts_of, route.fields)}
         self._outputs: dict[Parts, Kind] = {parts_of(pointer): kind for pointer, kind in route.outputs.items()}
+        self._led = {parts[:depth] for parts in self._outputs for depth in range(1, len(parts) + 1)}
 
     def match(self, method: str, path: str) -> str | Telling | None:
         """See `question.Adapter`."""
@@ -64,15 +65,22 @@ class Pointers:
         if here in self._outputs:
             return self._answer(self._outputs[here], value, question.records, answering)
         if isinstance(value, dict):
-            walked = {name: self._walk(inner, (*here, name), question, answering) for name, inner in value.items()}
+            walked = {name: self._entry(inner, (*here, name), question, answering) for name, inner in value.items()}
             return {name: inner for name, inner in walked.items() if inner is not DROPPED}
         if isinstance(value, list):
             walked_rows = [self._walk(inner, (*here, str(at)), question, answering) for at, inner in enumerate(value)]
             return [inner for inner in walked_rows if inner is not DROPPED]
-        if answering.strict and _is_number(value):
+        if answering.strict and _holds_a_number(value):
             answering.dropped += 1
             return DROPPED
         return value
+
+    def _entry(self, value: Any, here: Parts, question: Question, answering: Answering) -> Any:
+        """Return what is in one field, or nothing where its name says a number and no pointer leads through it."""
+        if answering.strict and FRACTION.search(here[-1]) and here not in self._led:
+            answering.dropped += 1
+            return DROPPED
+        return self._walk(value, here, question, answering)
 
     def _answer(self, kind: Kind, value: Any, records: int, answering: Answering) -> Any:
         if isinstance(value, list) and len(value) == records and (records > 1 or isinstance(value[0], list | dict)):
@@ -104,9 +112,9 @@ def _refuse_others(value: Any, here: Parts, let_through: set[Parts]) -> None:
         _refuse_others(one, (*here, name), let_through)
 
 
-def _is_number(value: Any) -> bool:
+def _holds_a_number(value: Any) -> bool:
     if isinstance(value, str):
-        return NUMBER.fullmatch(value) is not None
+        return NUMBER.fullmatch(value) is not None or FRACTION.search(value) is not None
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -68,11 +68,11 @@ class PostgresqlStore:
         return grants
 
     def give_back(self, amounts: Mapping[str, int]) -> None:
-        """Take back what was granted and not used for any answer."""
+        """Take back what was granted and not used for any answer; of a renewed account no more than is used."""
         rows = sorted((account, amount) for account, amount in amounts.items())
         with self._lock, self._open().transaction(), self._base.cursor() as cursor:
             cursor.executemany(
-                "UPDATE unseen_budget SET used = used - %s WHERE account = %s",
+                "UPDATE unseen_budget SET used = greatest(used - %s, 0) WHERE account = %s",
                 [(amount, account) for account, amount in rows],
             )
 

@@ -50,10 +50,16 @@ if tonumber(ARGV[2]) - tonumber(found[2]) < tonumber(ARGV[3]) then return {'busy
 redis.call('HSET', KEYS[1], 'begun', ARGV[2])
 return {'new'}
 """
+GIVE_BACK = """
+for place, key in ipairs(KEYS) do
+  local used = tonumber(redis.call('GET', key) or '0')
+  redis.call('DECRBY', key, math.min(used, tonumber(ARGV[place])))
+end
+"""
 FINISH = """
 if ARGV[1] == '' then
   if redis.call('HEXISTS', KEYS[1], 'status') == 0 then redis.call('DEL', KEYS[1]) end
-else
+elseif redis.call('HEXISTS', KEYS[1], 'request') == 1 then
   redis.call('HSET', KEYS[1], 'status', ARGV[1], 'content_type', ARGV[2], 'body', ARGV[3])
 end
 """
@@ -85,6 +91,7 @@ class RedisStore:
                 "this Redis server may drop budgets when its memory is full: set maxmemory-policy noeviction."
             )
         self._reserve = self._server.register_script(RESERVE)
+        self._give_back = self._server.register_script(GIVE_BACK)
         self._begin = self._server.register_script(BEGIN)
         self._finish = self._server.register_script(FINISH)
 
@@ -97,11 +104,8 @@ class RedisStore:
         return [Grant(refused=full) if full >= 0 else Grant(tuple(amounts)) for full, amounts in found]
 
     def give_back(self, amounts: Mapping[str, int]) -> None:
-        """Take back what was granted and not used for any answer."""
-        with self._server.pipeline(transaction=True) as pipe:
-            for account, amount in amounts.items():
-                pipe.decrby(PREFIX + account, amount)
-            pipe.execute()
+        """Take back what was granted and not used for any answer; of a renewed account no more than is used."""
+        self._give_back(keys=[PREFIX + account for account in amounts], args=list(amounts.values()))
 
     def used(self, prefix: str) -> dict[str, int]:
         """Return what is used of each account whose name begins so."""

@@ -1,12 +1,15 @@
 """Budgets in SQLite: the default, for the workers of one machine."""
 
+import errno
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from unseen.errors import FolderError
 from unseen.guard.budget import Ask, Grant, Kept
 from unseen.guard.leases import granted
+from unseen.guard.unusable import unusable
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS budget (account TEXT PRIMARY KEY, used INTEGER NOT NULL CHECK (used >= 0)) WITHOUT ROWID;
@@ -14,7 +17,10 @@ CREATE TABLE IF NOT EXISTS idempotent (token BLOB PRIMARY KEY, request BLOB NOT 
     status INTEGER, content_type TEXT, body BLOB) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS idempotent_begun ON idempotent (begun);
 """
+CHECKPOINT = 128  # pages; the log of writes is then written over: a flush is dearer while its file grows
 PATIENCE_S = 30.0  # how long one worker waits for another's transaction
+DENIED = {sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 KEEP_S = 86_400.0  # how long an idempotency key is remembered
 
 
@@ -32,42 +38,32 @@ class SqliteStore:
             self._base = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
             self._base.execute("PRAGMA journal_mode=WAL")
             self._base.execute(f"PRAGMA synchronous={'FULL' if power else 'NORMAL'}")
+            self._base.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT}")
             self._base.executescript(SCHEMA)
         except (sqlite3.Error, OSError) as error:
-            raise FolderError(f"the budgets in {path} cannot be opened: {error}; restore the file.") from None
+            raise _not_opened(path, error) from None
 
     def reserve(self, requests: Sequence[Sequence[Ask]]) -> list[Grant]:
         """Grant each request wholly or not at all, in order, in one durable step."""
-        base = self._base
-        base.execute("BEGIN IMMEDIATE")
-        try:
-            grants = []
-            for asks in requests:
-                used = {}
-                for ask in asks:
-                    found = base.execute("SELECT used FROM budget WHERE account=?", (ask.account,)).fetchone()
-                    used[ask.account] = found[0] if found else 0
-                grant = granted(asks, used)
-                grants.append(grant)
-                if grant.refused is None:
-                    base.executemany(
-                        "INSERT INTO budget VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET used=used+excluded.used",
-                        [(ask.account, amount) for ask, amount in zip(asks, grant.amounts, strict=True)],
-                    )
-            base.execute("COMMIT")
-        except BaseException:
-            if base.in_transaction:
-                base.execute("ROLLBACK")
-            raise
+        names = {ask.account for asks in requests for ask in asks}
+        with self._step() as base:
+            rows = [base.execute("SELECT account, used FROM budget WHERE account=?", (name,)).fetchone() for name in names]
+            before = dict(filter(None, rows))
+            used = dict(before)
+            grants = [granted(asks, used) for asks in requests]
+            changed = [(name, count) for name, count in used.items() if count != before.get(name)]
+            base.executemany(
+                "INSERT INTO budget VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET used=excluded.used", changed
+            )
         return grants
 
     def give_back(self, amounts: Mapping[str, int]) -> None:
-        """Take back what was granted and not used for any answer."""
-        self._base.execute("BEGIN IMMEDIATE")
-        self._base.executemany(
-            "UPDATE budget SET used=used-? WHERE account=?", [(amount, account) for account, amount in amounts.items()]
-        )
-        self._base.execute("COMMIT")
+        """Take back what was granted and not used for any answer; of a renewed account no more than is used."""
+        with self._step() as base:
+            base.executemany(
+                "UPDATE budget SET used=max(used-?, 0) WHERE account=?",
+                [(amount, account) for account, amount in amounts.items()],
+            )
 
     def used(self, prefix: str) -> dict[str, int]:
         """Return what is used of each account whose name begins so."""
@@ -78,9 +74,7 @@ class SqliteStore:
 
     def begin(self, token: bytes, request: bytes, now: float, patience: float) -> str | Kept:
         """See `budget.Store`."""
-        base = self._base
-        base.execute("BEGIN IMMEDIATE")
-        try:
+        with self._step() as base:
             base.execute("DELETE FROM idempotent WHERE begun<?", (now - KEEP_S,))
             row = base.execute(
                 "SELECT request, begun, status, content_type, body FROM idempotent WHERE token=?", (token,)
@@ -98,11 +92,6 @@ class SqliteStore:
             else:
                 base.execute("UPDATE idempotent SET begun=? WHERE token=?", (now, token))
                 state = "new"
-            base.execute("COMMIT")
-        except BaseException:
-            if base.in_transaction:
-                base.execute("ROLLBACK")
-            raise
         return state
 
     def finish(self, token: bytes, kept: Kept | None) -> None:
@@ -118,3 +107,29 @@ class SqliteStore:
     def close(self) -> None:
         """Let go of the file."""
         self._base.close()
+
+    @contextmanager
+    def _step(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: on the disk once this is left, and gone without a trace where anything is raised."""
+        base = self._base
+        base.execute("BEGIN IMMEDIATE")
+        try:
+            yield base
+            base.execute("COMMIT")
+        except BaseException:
+            if base.in_transaction:
+                base.execute("ROLLBACK")
+            raise
+
+
+def _not_opened(path: Path, error: sqlite3.Error | OSError) -> FolderError:
+    """Return why the file cannot be opened: only damage is a reason to restore it, for that renews what was spent."""
+    if isinstance(error, OSError):
+        return unusable(path, error)
+    code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
+    if code in DENIED:
+        return unusable(path, PermissionError(errno.EACCES, str(error)))
+    if code in DAMAGED:
+        repair = "restore the file, which renews what was spent since that copy was made"
+        return FolderError(f"the budgets in {path} cannot be opened: {error}; {repair}.")
+    return FolderError(f"the budgets in {path} cannot be opened: {error}; the file need not be restored for that.")

@@ -48,7 +48,7 @@ class AiohttpUpstream:
                 allow_redirects=False,
             ) as response:
                 if (response.content_length or 0) > self._most:
-                    raise too_long()
+                    raise too_long(response.status)
                 if response.content_length is not None:
                     return Answer(response.status, await response.read())
                 return Answer(response.status, await self._limited(response))
@@ -62,7 +62,7 @@ class AiohttpUpstream:
         async for part in response.content.iter_chunked(CHUNK):
             size += len(part)
             if size > self._most:
-                raise too_long()
+                raise too_long(response.status)
             parts.append(part)
         return b"".join(parts)
 
@@ -79,7 +79,7 @@ class AiohttpUpstream:
                 async for part in response.content.iter_any():
                     size += len(part)
                     if size > self._most:
-                        raise too_long()
+                        raise too_long(response.status)
                     yield part
         except TimeoutError:
             raise late() from None

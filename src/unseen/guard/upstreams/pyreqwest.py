@@ -39,21 +39,21 @@ class PyreqwestUpstream:
             async with request.streamed_read_buffer_limit(0).build_streamed() as response:
                 size = response.get_header("content-length")
                 if size is not None and int(size) > self._most:
-                    raise too_long()
+                    raise too_long(response.status)
                 if size is not None:
                     return Answer(response.status, bytes(await response.bytes()))
-                return Answer(response.status, await self._limited(response.body_reader))
+                return Answer(response.status, await self._limited(response))
         except self._late:
             raise late() from None
         except (self._failed, OSError, ValueError):
             raise gone() from None
 
-    async def _limited(self, reader: Any) -> bytes:
+    async def _limited(self, response: Any) -> bytes:
         parts, size = [], 0
-        while (part := await reader.read_chunk()) is not None:
+        while (part := await response.body_reader.read_chunk()) is not None:
             size += len(part)
             if size > self._most:
-                raise too_long()
+                raise too_long(response.status)
             parts.append(bytes(part))
         return b"".join(parts)
 
@@ -69,7 +69,7 @@ class PyreqwestUpstream:
                 while (part := await response.body_reader.read_chunk()) is not None:
                     size += len(part)
                     if size > self._most:
-                        raise too_long()
+                        raise too_long(response.status)
                     yield bytes(part)
         except self._late:
             raise late() from None

@@ -7,11 +7,12 @@ from markupsafe import Markup
 
 from unseen.renderers.charts.axis import scale, ticks
 from unseen.renderers.charts.shapes import WIDTH, dot, figure, line, words
-from unseen.renderers.words import find, short
+from unseen.renderers.words import clean, find, short
 from unseen.report import LEAK, Report
 
 LEFT, RIGHT, ROW, TOP = 152.0, 16.0, 22.0, 10.0
 MOST_SLICES = 30
+LONG_NAME, LONGEST_NAME, LONGEST_HALF = 19, 22, 25  # letters: smaller above, on two lines above, and of such a line
 MEANS = "Full marks are above chance, hollow ones are not."
 
 
@@ -55,6 +56,32 @@ def slices_chart(report: Report) -> Markup:
     return intervals("slice-intervals", "AUC in each slice", said, shown, 0.5)
 
 
+def named(name: str, middle: float) -> list[Markup]:
+    """Return a bar's name left of it, smaller where it is long, and on two lines where it is too long for one.
+
+    >>> [str(one).split(">")[1].split("<")[0] for one in named("occupation: Machine-op-inspct", 0)]
+    ['occupation:', 'Machine-op-inspct']
+    """
+    name = clean(name)
+    if len(name) <= LONGEST_NAME:
+        return [words(LEFT - 10, middle + 4, name, "end", "ink", 12.5 if len(name) <= LONG_NAME else 11)]
+    first, last = halves(name)
+    return [
+        words(LEFT - 10, middle - 1, short(first, LONGEST_HALF), "end", "ink", 10),
+        words(LEFT - 10, middle + 9, short(last, LONGEST_HALF), "end", "ink", 10),
+    ]
+
+
+def halves(name: str) -> tuple[str, str]:
+    """Return a name in two, after its colon or else at the blank or hyphen nearest to its middle."""
+    if ": " in name:
+        by, _, value = name.partition(": ")
+        return f"{by}:", value
+    places = [place for place, one in enumerate(name) if one in " -"] or [len(name) // 2]
+    best = min(places, key=lambda place: abs(place - len(name) / 2)) + 1
+    return name[:best], name[best:]
+
+
 def intervals(name: str, title: str, said: str, bars: Sequence[Bar], null: float) -> Markup:
     """Return the chart of some AUCs; `null` is the value where nothing leaks, drawn as an upright line."""
     low, high = min(*(bar.low for bar in bars), null), max(*(bar.high for bar in bars), null + 0.1)
@@ -65,7 +92,7 @@ def intervals(name: str, title: str, said: str, bars: Sequence[Bar], null: float
         y, colour = TOP + ROW * (place + 0.5), "leak" if bar.full else "muted"
         shapes += [
             line(LEFT, y, WIDTH - RIGHT, y),
-            words(LEFT - 10, y + 4, short(bar.name, 20), "end", "ink"),
+            *named(bar.name, y),
             line(across(bar.low), y, across(bar.high), y, colour, 2),
             dot(across(bar.value), y, colour, full=bar.full),
         ]

@@ -56,7 +56,7 @@ def _axes(floor: float, across: Place, up: Place) -> list[Markup]:
     drawn += [words(LEFT - 6, up(rate) + 4, percent(rate), "end") for rate in decades]
     drawn += [words(across(rate), bottom + 16, percent(rate), "end" if rate == 1 else "middle") for rate in decades]
     drawn.append(words((LEFT + right) / 2, bottom + 33, "false-positive rate (non-members called members)", "middle"))
-    upright = {"transform": f"translate(11 {TOP + PLOT / 2:.0f}) rotate(-90)"}
+    upright = {"transform": f"translate(13 {TOP + PLOT / 2:.0f}) rotate(-90)"}
     return [*drawn, element("g", upright, words(0, 0, "true-positive rate (members recognised)", "middle"))]
 
 

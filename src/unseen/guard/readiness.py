@@ -1,0 +1,38 @@
+"""Readiness: what this machine lacks for a guard to start with a policy that is right in itself."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from unseen.errors import InputError
+from unseen.guard.checking import Finding, note
+from unseen.guard.keys import KeyRing
+from unseen.guard.policy import Policy
+from unseen.guard.same_secret import other_secret
+from unseen.guard.secrets import read_secret, strong
+
+HERE = "no guard starts on this machine:"
+
+
+def missing(policy: Policy) -> Iterator[Finding]:
+    """Yield a note for each secret that cannot be read here, and where no key opens. Writes nothing."""
+    strongs = {"guard.secret": policy.guard.secret, "guard.admin_token": policy.guard.admin_token}
+    plain = {"upstream.authorization": policy.upstream.authorization, "store.url": policy.store.url}
+    plain |= {f"log.exports {n}.authorization": one.authorization for n, one in enumerate(policy.log.exports, 1)}
+    for place, where in (strongs | plain).items():
+        try:
+            secret = b"" if where is None else read_secret(where, place)
+            if where is not None and place in strongs:
+                strong(secret, place)
+            said = other_secret(Path(policy.guard.state), secret) if place == "guard.secret" else ""
+        except InputError as error:
+            said = str(error)
+        if said:
+            yield note(place, f"{HERE} {said}")
+    try:
+        keys = KeyRing(Path(policy.guard.state), b"").all()
+    except InputError as error:
+        yield note("guard.state", f"{HERE} {error}")
+        return
+    if policy.oidc is None and not any(key.valid(time.time()) for key in keys):
+        yield note("guard.state", f"{HERE} there is no key that opens, and no [oidc]; see unseen guard keys add.")

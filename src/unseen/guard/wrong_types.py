@@ -1,0 +1,94 @@
+"""Wrong types: what a table of the policy should hold and does not, in a sentence, with its place in the file."""
+
+import types
+from collections.abc import Iterator
+from typing import Any, Literal, Union, get_args, get_origin
+
+import msgspec
+
+from unseen.errors import did_you_mean
+
+WANTED = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+GOT = {str: "a text", bool: "true or false", int: "a whole number", float: "a number", dict: "a table", list: "a list"}
+EXAMPLES = {  # by the last name of a place, for those that are mostly mistaken
+    "controls": 'controls = [{ name = "rounding", decimals = 2 }]',
+    "budget": "budget = { per_day = 1000 }",
+    "detectors": "volume = {}",
+    "routes": "a [[routes]] table",
+    "exports": 'exports = [{ to = "file", path = "guard.jsonl" }]',
+    "delay_s": "delay_s = [600, 7200]",
+    "ladder": 'ladder = ["log", "alert"]',
+}
+
+
+def wrong_type(value: Any, wanted: Any, place: str = "") -> str:
+    """Return a sentence about the first thing in `value` that is not as `wanted`, or "" where all is.
+
+    >>> wrong_type({"mode": "shaddow"}, dict[str, Literal["enforce", "shadow"]], "guard")
+    "guard.mode must be 'enforce' or 'shadow', got 'shaddow'; did you mean 'shadow'?"
+    >>> wrong_type({"a": {"controls": ["rounding"]}}, dict[str, dict[str, tuple[dict[str, Any], ...]]], "tiers")
+    'tiers.a.controls 1 must be a table, got a text: write controls = [{ name = "rounding", decimals = 2 }].'
+    """
+    try:
+        msgspec.convert(value, wanted)
+    except msgspec.ValidationError:
+        pass
+    else:
+        return ""
+    wanted = next((kind for kind in _choices(wanted) if kind is not type(None)), wanted)
+    for inner, kind, where in _parts(value, wanted, place):
+        if said := wrong_type(inner, kind, where):
+            return said
+    return _said(value, wanted, place)
+
+
+def _choices(wanted: Any) -> tuple[Any, ...]:
+    return get_args(wanted) if get_origin(wanted) in {Union, types.UnionType} else (wanted,)
+
+
+def _parts(value: Any, wanted: Any, place: str) -> Iterator[tuple[Any, Any, str]]:
+    """Yield what stands in a table or a list, with what it should be and its place."""
+    inner = get_args(wanted)
+    if isinstance(value, dict) and _is_struct(wanted):
+        for field in msgspec.structs.fields(wanted):
+            if field.encode_name in value:
+                yield value[field.encode_name], field.type, f"{place}.{field.encode_name}".lstrip(".")
+    elif isinstance(value, dict) and get_origin(wanted) is dict:
+        for name, one in value.items():
+            yield one, inner[1], f"{place}.{name}".lstrip(".")
+    elif isinstance(value, list) and get_origin(wanted) is tuple:
+        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
+        for number, (one, kind) in enumerate(zip(value, kinds, strict=False), 1):
+            yield one, kind, f"{place} {number}"
+
+
+def _said(value: Any, wanted: Any, place: str) -> str:
+    """Say what is wrong with a value whose parts, if it has any, are right."""
+    name = place or "the policy"
+    if get_origin(wanted) is Literal:
+        known = get_args(wanted)
+        got = repr(value) if isinstance(value, str) else GOT.get(type(value), "something else")
+        meant = did_you_mean(value, known) if isinstance(value, str) else ""
+        return f"{name} must be {' or '.join(map(repr, known))}, got {got}{meant or '.'}"
+    if isinstance(value, dict) and _is_struct(wanted):
+        missing = [f.encode_name for f in msgspec.structs.fields(wanted) if f.required and f.encode_name not in value]
+        return f"{name} needs {' and '.join(missing)}."
+    example = EXAMPLES.get(place.partition(" ")[0].rpartition(".")[2]) or EXAMPLES.get(place.partition(".")[0])
+    hint = f": write {example}." if example and (_is_table(wanted) or get_origin(wanted) is tuple) else "."
+    got = f"{len(value)} in it" if isinstance(value, list) else GOT.get(type(value), "something else")
+    return f"{name} must be {_wanted(wanted)}, got {got}{hint}"
+
+
+def _wanted(wanted: Any) -> str:
+    if get_origin(wanted) is tuple:
+        kinds = get_args(wanted)
+        return "a list" if kinds[-1] is Ellipsis else f"a list of {len(kinds)}"
+    return "a table" if _is_table(wanted) else WANTED.get(wanted, "something else")
+
+
+def _is_table(wanted: Any) -> bool:
+    return get_origin(wanted) is dict or _is_struct(wanted)
+
+
+def _is_struct(wanted: Any) -> bool:
+    return isinstance(wanted, type) and issubclass(wanted, msgspec.Struct)
