@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import time
+from hashlib import blake2b
 
 import msgspec
 import pytest
@@ -11,12 +12,13 @@ from tests.guard.guards import SECRET, FakeModel, asked, opened, policy
 
 from unseen.guard.budget import Charge
 from unseen.guard.gateway import tenant_key_path
+from unseen.guard.layers import forwarded
 from unseen.guard.leases import Leases
 from unseen.guard.log.entries import Asked, Done
 from unseen.guard.log.reading import entries
 from unseen.guard.log.verifying import verify
 from unseen.guard.stores.sqlite import SqliteStore
-from unseen.guard.upstream import Answer, gone
+from unseen.guard.upstream import Answer, gone, too_long
 
 ROW = b'{"instances": [[1.0, 2.0, 3.0]]}'
 ROWS = b'{"instances": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]}'
@@ -260,14 +262,119 @@ def test_racing_requests_with_one_idempotency_key_are_answered_once(tmp_path):
 
 
 def test_a_failed_request_frees_its_idempotency_key(tmp_path):
-    model = FakeModel(status=500)
+    model = FakeModel(fails=gone())
 
     async def talk(gateway, key):
         first = await asked(gateway, ROW, key=key, idempotency_key="one")
-        model.status = 200
+        model.fails = None
         return first[0], (await asked(gateway, ROW, key=key, idempotency_key="one"))[0]
 
     assert conversation(tmp_path, talk, model) == (502, 200)
+    assert sum(used(tmp_path, "key:").values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "reason"),
+    [
+        (FakeModel(status=500), 502, "upstream"),
+        (FakeModel(status=429), 429, "upstream_refused"),
+        (FakeModel(answer="odd"), 502, "upstream"),
+        (FakeModel(fails=too_long(200)), 502, "upstream"),
+    ],
+)
+def test_a_refusal_that_was_charged_is_charged_once_and_repeated(tmp_path, model, status, reason):
+    async def talk(gateway, key):
+        found = [await asked(gateway, ROW, key=key, idempotency_key="one") for _ in range(2)]
+        model.status, model.answer, model.fails = 200, [0.5, 0.5], None
+        return [*found, await asked(gateway, ROW, key=key, idempotency_key="one")]
+
+    found = conversation(tmp_path, talk, model)
+    assert [one[0] for one in found] == [status] * 3
+    assert len({body for _, _, body in found}) == 1
+    assert len(model.asked) == 1
+    assert sum(used(tmp_path, "key:").values()) == 1
+    assert [(entry.reason, entry.replayed) for entry in log(tmp_path)] == [
+        (reason, False),
+        (reason, True),
+        (reason, True),
+    ]
+
+
+def test_a_fault_of_ours_after_the_model_answered_is_charged_once_and_repeated(tmp_path, monkeypatch):
+    model = FakeModel()
+
+    async def talk(gateway, key):
+        monkeypatch.setattr(forwarded, "padded", lambda _: 1 / 0)
+        first = await asked(gateway, ROW, key=key, idempotency_key="one")
+        monkeypatch.undo()
+        return first, await asked(gateway, ROW, key=key, idempotency_key="one")
+
+    first, again = conversation(tmp_path, talk, model)
+    assert (first[0], first[2]) == (again[0], again[2])
+    assert first[0] == 500
+    assert sum(used(tmp_path, "key:").values()) == 1
+
+
+@pytest.mark.parametrize(
+    "tier", [{"rate": "1 per hour, burst 1"}, {"rate": "1000 per second", "budget": {"lifetime": 1}}]
+)
+def test_a_refusal_of_the_guard_itself_is_not_kept(tmp_path, tier):
+    async def talk(gateway, key):
+        found = [await asked(gateway, ROW, key=key), await asked(gateway, ROW, key=key, idempotency_key="one")]
+        token = blake2b(log_client(tmp_path) + b"\0one", digest_size=32).digest()
+        return [status for status, _, _ in found], gateway.state.store.begin(token, b"r", time.time(), 30.0)
+
+    tiers = {"t": {"budget": {"lifetime": 100}} | tier}
+    assert conversation(tmp_path, talk, tiers=tiers) == ([200, 429], "new")
+
+
+def log_client(folder):
+    return log(folder)[0].client.encode()
+
+
+@pytest.mark.parametrize("failing", ["begin", "finish"])
+def test_a_store_that_fails_with_an_idempotency_key_is_said_and_answers_nothing(tmp_path, monkeypatch, failing):
+    model = FakeModel()
+
+    async def talk(gateway, key):
+        def fail(*_):
+            raise OSError("the store is gone")
+
+        monkeypatch.setattr(gateway.state.store, failing, fail)
+        return await asked(gateway, ROW, key=key, idempotency_key="one")
+
+    status, _, body = conversation(tmp_path, talk, model)
+    assert (status, json.loads(body)["error"]["code"]) == (503, "store")
+    assert b"predictions" not in body
+    assert len(model.asked) == (failing == "finish")
+    assert log(tmp_path)[0].status == 503
+
+
+def test_a_refusal_stands_where_its_idempotency_key_cannot_be_forgotten(tmp_path, monkeypatch):
+    model = FakeModel(fails=gone())
+
+    async def talk(gateway, key):
+        monkeypatch.setattr(gateway.state.store, "finish", lambda *_: 1 / 0)
+        return (await asked(gateway, ROW, key=key, idempotency_key="one"))[0]
+
+    assert conversation(tmp_path, talk, model) == 502
+
+
+def test_a_client_that_goes_frees_its_idempotency_key(tmp_path):
+    model = FakeModel(wait=asyncio.Event())
+
+    async def talk(gateway, key):
+        task = asyncio.create_task(asked(gateway, ROW, key=key, idempotency_key="one"))
+        while not model.asked:  # noqa: ASYNC110 - a list has no event
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        model.wait.set()
+        return (await asked(gateway, ROW, key=key, idempotency_key="one"))[0]
+
+    assert conversation(tmp_path, talk, model) == 200
+    assert sum(used(tmp_path, "key:").values()) == 1
 
 
 def test_a_lowered_cap_holds_for_what_is_held_already(tmp_path):

@@ -65,6 +65,8 @@ def unsigned(algorithm="none", key=None):
         token(aud=None),
         token(exp=int(NOW - 100)),
         token(exp=None),
+        token(exp=10**400),
+        token(iat=-(10**400)),
         token(nbf=int(NOW + 300)),
         token(sub=None),
         token(unseen_tier=None),

@@ -1,10 +1,16 @@
 """How much: every record is charged, durably, before the model is asked; an idempotency key charges once."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from hashlib import blake2b
+from typing import Any
+
+import msgspec
 
 from unseen.guard.budget import DAY_S, Accounts, Charge, Kept, Store, what_is_full
 from unseen.guard.exchange import Exchange, Handler, Reply
+from unseen.guard.layers.recorded import refusal
 from unseen.guard.leases import Leases
 from unseen.guard.neighbourhood import Neighbourhoods
 from unseen.guard.policy import Policy
@@ -39,26 +45,40 @@ class Charged:
         return await self._once(exchange, said)
 
     async def _once(self, exchange: Exchange, said: bytes) -> Reply:
-        """Answer the first request with an idempotency key, and repeat that answer's bytes to the others."""
-        loop, thread = asyncio.get_running_loop(), self._leases.thread
+        """Answer the first request with an idempotency key, and repeat that answer's bytes to the others.
+
+        What was charged and refused is an answer too; what was not charged is forgotten, and may be asked again.
+        """
         token = blake2b(exchange.client.id.encode() + b"\0" + said, digest_size=32).digest()
         request = blake2b(exchange.path.encode() + b"\0" + exchange.body, digest_size=32).digest()
         patience = self._policy.upstream.timeout_s + GRACE_S
-        state = await loop.run_in_executor(thread, self._store.begin, token, request, exchange.now, patience)
+        state = await self._stored(self._store.begin, token, request, exchange.now, patience)
         if isinstance(state, Kept):
             exchange.replayed = True
-            return Reply(state.status, state.content_type.encode(), state.body)
+            return _again(state)
         if state == "other":
             raise Refused(422, "idempotency", "This idempotency key came with another request before.")
         if state == "busy":
             raise Refused(409, "idempotency", "The request with this idempotency key is being answered.", 1.0)
-        kept = None
         try:
             reply = await self._spend(exchange)
-            kept = Kept(reply.status, reply.content_type.decode(), reply.body)
-        finally:  # before the answer leaves: a crash before this leaves nothing answered
-            await asyncio.shield(loop.run_in_executor(thread, self._store.finish, token, kept))
+        except BaseException as error:
+            if not exchange.upstream or not isinstance(error, Exception):
+                with suppress(Refused):  # a store that fails now has the word taken over later
+                    await asyncio.shield(self._stored(self._store.finish, token, None))
+                raise
+            reply = _refusal(error)
+        kept = Kept(reply.status, reply.content_type.decode(), reply.body)
+        # before the answer leaves: a crash before this leaves nothing answered
+        await asyncio.shield(self._stored(self._store.finish, token, kept))
         return reply
+
+    async def _stored(self, step: Callable[..., Any], *given: object) -> Any:
+        """Take a step of the store in its thread. Raises `Refused` where that fails: then nothing is answered."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._leases.thread, step, *given)
+        except Exception:  # noqa: BLE001 - whatever the store raised
+            raise _no_store() from None
 
     async def _spend(self, exchange: Exchange) -> Reply:
         tier = exchange.tier
@@ -68,7 +88,7 @@ class Charged:
         try:
             full = await self._leases.reserve(owed)
         except Exception:  # noqa: BLE001 - whatever the store raised: nothing is asked that cannot be charged
-            raise Refused(503, "store", "The guard cannot keep its budgets now, and answers nothing.") from None
+            raise _no_store() from None
         if full is not None:
             if not self._shadow:
                 sentence = f"The request is beyond {what_is_full(full.account)}."
@@ -81,6 +101,23 @@ class Charged:
             if not exchange.upstream:  # a status tells something too, such as whether a word was seen in training
                 self._leases.refund(owed)
             raise
+
+
+def _no_store() -> Refused:
+    return Refused(503, "store", "The guard cannot keep its budgets now, and answers nothing.")
+
+
+def _refusal(error: Exception) -> Reply:
+    """Return what a client is told of an error after the model has answered."""
+    return refusal(
+        error if isinstance(error, Refused) else Refused(500, "fault", "The guard failed; nothing was answered.")
+    )
+
+
+def _again(kept: Kept) -> Reply:
+    """Return the answer that was kept; of a refusal the reason stands in it."""
+    reason = "answered" if kept.status == 200 else str(msgspec.json.decode(kept.body)["error"]["code"])
+    return Reply(kept.status, kept.content_type.encode(), kept.body, reason=reason)
 
 
 def _wait(full: Charge, now: float) -> float | None:

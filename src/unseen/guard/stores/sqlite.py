@@ -47,7 +47,9 @@ class SqliteStore:
         """Grant each request wholly or not at all, in order, in one durable step."""
         names = {ask.account for asks in requests for ask in asks}
         with self._step() as base:
-            rows = [base.execute("SELECT account, used FROM budget WHERE account=?", (name,)).fetchone() for name in names]
+            rows = [
+                base.execute("SELECT account, used FROM budget WHERE account=?", (name,)).fetchone() for name in names
+            ]
             before = dict(filter(None, rows))
             used = dict(before)
             grants = [granted(asks, used) for asks in requests]
