@@ -190,10 +190,9 @@ def _id_of(token: str) -> str:
     ''
     """
     parts = token.split("_", 2)
-    whole = len(parts) == 3 and parts[0] == PREFIX and token[-6:] == _checksum(token[:-6])
-    return parts[1] if whole else ""
+    return parts[1] if len(parts) == 3 and parts[0] == PREFIX else ""
 
 
 def _checksum(bare: str) -> str:
-    """Return six digits that tell a mistyped key from a wrong one, and let scanners of code find keys."""
+    """Return six digits by which scanners of code tell a key from what looks like one."""
     return f"{zlib.crc32(bare.encode('utf-8', 'surrogateescape')) & 0xFFFFFF:06x}"
