@@ -76,6 +76,11 @@ def settings(folder, url, client, **upstream):
     return policy(folder, upstream={"url": url, "client": client, **limits, **upstream})
 
 
+def chatting(folder, url, client, **upstream):
+    texts = policy(folder, routes=[{"protocol": "openai"}], tiers={"basic": {"budget": {"lifetime": 1000}}})
+    return msgspec.structs.replace(settings(folder, url, client, **upstream), routes=texts.routes, tiers=texts.tiers)
+
+
 async def used(gateway):
     """What was charged, once the worker has given back what it holds."""
     await gateway.state.leases.close()
@@ -178,8 +183,7 @@ BROKEN = {
 def test_a_stream_that_breaks_off_ends_with_an_error_and_is_paid(tmp_path, client, fault):
     async def run():
         async with FaultProxy(BROKEN[fault]) as proxy:
-            read = settings(tmp_path, proxy.url, client, max_response_bytes=2_000_000)
-            read = msgspec.structs.replace(read, routes=policy(tmp_path, routes=[{"protocol": "openai"}]).routes)
+            read = chatting(tmp_path, proxy.url, client, max_response_bytes=2_000_000)
             async with opened(read) as gateway:
                 _, key = gateway.state.keys.add(tenant="acme", tier="basic")
                 found = await asked(gateway, CHAT, key=key, path="/v1/chat/completions")
@@ -202,8 +206,7 @@ def test_a_stream_that_breaks_off_ends_with_an_error_and_is_paid(tmp_path, clien
 def test_a_stream_that_never_began_is_charged_only_where_the_model_said_a_status(tmp_path, client, fault):
     async def run():
         async with FaultProxy(FAULTS[fault][0]) as proxy:
-            read = settings(tmp_path, proxy.url, client)
-            read = msgspec.structs.replace(read, routes=policy(tmp_path, routes=[{"protocol": "openai"}]).routes)
+            read = chatting(tmp_path, proxy.url, client)
             async with opened(read) as gateway:
                 _, key = gateway.state.keys.add(tenant="acme", tier="basic")
                 found = await asked(gateway, CHAT, key=key, path="/v1/chat/completions")
@@ -219,8 +222,7 @@ def test_a_client_that_leaves_lets_the_server_go(tmp_path, client, talks):
     async def run():
         script = says(HEAD + EVENT, *[EVENT] * (500 if talks else 0), pause=0.01, then="stay")
         async with FaultProxy(script) as proxy:
-            read = settings(tmp_path, proxy.url, client, timeout_s=20, max_response_bytes=1_000_000)
-            read = msgspec.structs.replace(read, routes=policy(tmp_path, routes=[{"protocol": "openai"}]).routes)
+            read = chatting(tmp_path, proxy.url, client, timeout_s=20, max_response_bytes=1_000_000)
             async with running(read) as guard, aiohttp.ClientSession(headers=guard.headers) as session:
                 async with session.post(guard.url + "/v1/chat/completions", data=CHAT) as answer:
                     assert await answer.content.readuntil(b"\n\n")

@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS idempotent (token BLOB PRIMARY KEY, request BLOB NOT 
     status INTEGER, content_type TEXT, body BLOB) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS idempotent_begun ON idempotent (begun);
 """
-CHECKPOINT = 128  # pages; the log of writes is then written over: a flush is dearer while its file grows
+CHECKPOINT = 256  # pages; then the log of writes is written over: a flush is dearer while its file grows
 PATIENCE_S = 30.0  # how long one worker waits for another's transaction
 DENIED = {sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -45,18 +45,20 @@ class SqliteStore:
 
     def reserve(self, requests: Sequence[Sequence[Ask]]) -> list[Grant]:
         """Grant each request wholly or not at all, in order, in one durable step."""
-        names = {ask.account for asks in requests for ask in asks}
+        grants = []
         with self._step() as base:
-            rows = [
-                base.execute("SELECT account, used FROM budget WHERE account=?", (name,)).fetchone() for name in names
-            ]
-            before = dict(filter(None, rows))
-            used = dict(before)
-            grants = [granted(asks, used) for asks in requests]
-            changed = [(name, count) for name, count in used.items() if count != before.get(name)]
-            base.executemany(
-                "INSERT INTO budget VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET used=excluded.used", changed
-            )
+            for asks in requests:
+                used = {}
+                for ask in asks:
+                    found = base.execute("SELECT used FROM budget WHERE account=?", (ask.account,)).fetchone()
+                    used[ask.account] = found[0] if found else 0
+                grant = granted(asks, used)
+                grants.append(grant)
+                if grant.refused is None:
+                    base.executemany(
+                        "INSERT INTO budget VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET used=used+excluded.used",
+                        [(ask.account, amount) for ask, amount in zip(asks, grant.amounts, strict=True)],
+                    )
         return grants
 
     def give_back(self, amounts: Mapping[str, int]) -> None:

@@ -1,0 +1,261 @@
+"""An ordinary Starlette application behind the guard: streams, its state, background tasks, and what it raises."""
+
+import asyncio
+import contextlib
+import json
+import time
+
+import pytest
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+from tests.guard.guards import SECRET, policy
+from tests.guard.test_gateway import log, used
+
+from unseen.guard import Middleware
+from unseen.guard.keys import KeyRing
+from unseen.guard.secrets import derive
+
+ROW = {"inputs": [[1.0, 2.0]]}
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+GOOD = {"predictions": [[0.5, 0.5]]}
+ROUTES = [{"protocol": "mlflow"}, {"protocol": "openai"}]
+
+
+@contextlib.contextmanager
+def served(folder, answer, *, path="/invocations", **settings):
+    """A client with a key, of a guarded application in which `answer(request)` answers at `path`."""
+    options = {name: settings.pop(name) for name in ("lifespan", "inner") if name in settings}
+    _, key = KeyRing(folder / "state", derive(SECRET.encode(), "keys")).add(tenant="acme", tier="basic")
+    app = Starlette(routes=[Route(path, answer, methods=["POST"])], lifespan=options.get("lifespan"))
+    if "inner" in options:
+        app.add_middleware(BaseHTTPMiddleware, dispatch=options["inner"])
+    app.add_middleware(Middleware, policy=policy(folder, routes=ROUTES, store={"lease": 1}, **settings))
+    with TestClient(app, raise_server_exceptions=False, headers={"authorization": f"Bearer {key}"}) as client:
+        yield client
+
+
+def charged(folder):
+    return sum(used(folder, "key:").values())
+
+
+def event(text):
+    return b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"content": text}}]}).encode() + b"\n\n"
+
+
+def contents(body):
+    """The text of each event, and whether the stream ended as it should."""
+    *events, last = [part.removeprefix(b"data: ") for part in body.strip().split(b"\n\n")]
+    found = [json.loads(one)["choices"][0]["delta"]["content"] for one in events]
+    return found, last
+
+
+async def passed(request, call_next):
+    return await call_next(request)
+
+
+@pytest.mark.parametrize("options", [{}, {"inner": passed}], ids=["alone", "in a middleware"])
+def test_a_stream_comes_whole(tmp_path, options):
+    async def chat(request):
+        await request.json()
+
+        async def events():
+            for number in range(30):
+                yield event(str(number))
+                await asyncio.sleep(0.001 * (number < 5))
+            yield b"data: [DONE]\n\n"
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    with served(tmp_path, chat, path="/v1/chat/completions", **options) as client:
+        found = client.post("/v1/chat/completions", json=CHAT)
+    assert found.status_code == 200
+    assert contents(found.content) == ([str(number) for number in range(30)], b"[DONE]")
+    assert charged(tmp_path) == 1
+
+
+def test_a_plain_answer_may_come_as_a_stream(tmp_path):
+    async def answer(request):
+        del request
+        body = json.dumps(GOOD)
+
+        async def parts():
+            for letter in body:
+                yield letter
+                await asyncio.sleep(0)
+
+        return StreamingResponse(parts(), media_type="application/json")
+
+    with served(tmp_path, answer) as client:
+        assert client.post("/invocations", json=ROW).json() == GOOD
+
+
+@contextlib.asynccontextmanager
+async def life(app):
+    app.state.model = lambda rows: [[0.5, 0.5] for _ in rows]
+    yield {"other": app.state.model}
+
+
+@pytest.mark.parametrize("where", ["app", "request"])
+def test_what_the_application_keeps_is_there_and_nothing_of_the_client(tmp_path, where):
+    seen = []
+
+    async def answer(request):
+        seen.append({name for name, _ in request.scope["headers"]})
+        assert request.scope["extensions"] == {}
+        model = request.app.state.model if where == "app" else request.state.other
+        return JSONResponse({"predictions": model((await request.json())["inputs"])})
+
+    with served(tmp_path, answer, lifespan=life) as client:
+        found = client.post("/invocations", json=ROW, headers={"x-mine": "a"})
+    assert (found.status_code, found.json()) == (200, GOOD)
+    assert seen == [{b"content-type", b"content-length", b"accept", b"accept-encoding"}]
+
+
+def test_an_answer_leaves_before_its_background_task_which_goes_on_until_the_end(tmp_path):
+    done = []
+
+    async def later():
+        await asyncio.sleep(0.4)
+        done.append(True)
+
+    async def answer(request):
+        del request
+        return JSONResponse(GOOD, background=BackgroundTask(later))
+
+    with served(tmp_path, answer, upstream={"timeout_s": 0.2}) as client:
+        began = time.monotonic()
+        found = client.post("/invocations", json=ROW)
+        assert time.monotonic() - began < 0.3
+        assert (found.status_code, done) == (200, [])
+    assert done == [True]
+
+
+def test_a_background_task_that_never_ends_is_let_go_of_at_the_end(tmp_path):
+    async def answer(request):
+        del request
+        return JSONResponse(GOOD, background=BackgroundTask(asyncio.sleep, 60.0))
+
+    began = time.monotonic()
+    with served(tmp_path, answer, guard={"drain_s": 0.1}) as client:
+        assert client.post("/invocations", json=ROW).status_code == 200
+    assert time.monotonic() - began < 5
+
+
+def raising(request):
+    raise KeyError("a word of the training set")
+
+
+def failing(request):
+    return JSONResponse({}, 500)
+
+
+async def silent(scope, receive, send):
+    """An application that answers nothing."""
+
+
+async def half(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b'{"predictions"', "more_body": True})
+
+
+async def stopped(scope, receive, send):
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("answer", [raising, failing, silent, half, stopped])
+def test_an_application_that_fails_is_charged_as_one_that_says_500(tmp_path, answer):
+    class Raw(Response):
+        async def __call__(self, scope, receive, send):
+            await answer(scope, receive, send)
+
+    async def wrapped(request):
+        return answer(request) if answer in {raising, failing} else Raw()
+
+    with served(tmp_path, wrapped) as client:
+        found = [client.post("/invocations", json=ROW) for _ in range(3)]
+    assert {one.status_code for one in found} == {502}
+    assert {one.json()["error"]["code"] for one in found} == {"upstream"}
+    assert b"word" not in found[0].content
+    assert charged(tmp_path) == 3
+    assert [entry.upstream for entry in log(tmp_path)] == [500] * 3
+
+
+def test_an_application_that_fails_in_a_stream_ends_it_with_an_error(tmp_path):
+    async def chat(request):
+        del request
+
+        async def events():
+            yield event("a")
+            raise KeyError("a word")
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    with served(tmp_path, chat, path="/v1/chat/completions") as client:
+        found = client.post("/v1/chat/completions", json=CHAT)
+    texts, last = contents(found.content)
+    assert texts == ["a"]
+    assert "failed" in json.loads(last)["error"]["message"]
+    assert charged(tmp_path) == 1
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_application_that_takes_too_long_is_stopped(tmp_path, stream):
+    ended = []
+
+    async def slow(request):
+        del request
+
+        async def parts():
+            try:
+                for number in range(1000):
+                    yield event(str(number)) if stream else b" "
+                    await asyncio.sleep(0.02)
+            finally:
+                ended.append(True)
+
+        return StreamingResponse(parts())
+
+    path, body = ("/v1/chat/completions", CHAT) if stream else ("/invocations", ROW)
+    began = time.monotonic()
+    with served(tmp_path, slow, path=path, upstream={"timeout_s": 0.3}) as client:
+        found = client.post(path, json=body)
+        seconds = time.monotonic() - began
+    assert seconds < 3
+    assert ended == [True]
+    assert found.status_code == (200 if stream else 504)
+    assert b"did not answer in time" in found.content
+    assert charged(tmp_path) == (1 if stream else 0)
+
+
+def test_too_long_an_answer_is_withheld_and_charged(tmp_path):
+    async def long(request):
+        del request
+        return JSONResponse({**GOOD, "x": "a" * 10_000})
+
+    with served(tmp_path, long, upstream={"max_response_bytes": 1000}) as client:
+        assert client.post("/invocations", json=ROW).status_code == 502
+    assert charged(tmp_path) == 1
+
+
+def test_an_application_that_says_more_after_its_answer_hangs_nothing(tmp_path):
+    class Chatty(Response):
+        async def __call__(self, scope, receive, send):
+            await super().__call__(scope, receive, send)
+            for _ in range(100):
+                await send({"type": "http.response.body", "body": b"more"})
+            assert (await receive())["type"] in {"http.request", "http.disconnect"}
+            assert (await receive())["type"] == "http.disconnect"
+            done.append(True)
+
+    async def answer(request):
+        del request
+        return Chatty(json.dumps(GOOD))
+
+    done = []
+    with served(tmp_path, answer) as client:
+        assert client.post("/invocations", json=ROW).json() == GOOD
+    assert done == [True]
