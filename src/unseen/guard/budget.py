@@ -70,8 +70,8 @@ class Store(Protocol):
         Begun over `patience` seconds ago and never answered is new: its worker died, and what it charged is stranded.
         """
 
-    def finish(self, token: bytes, kept: Kept | None) -> None:
-        """Keep the answer for a token; None forgets the token, where nothing was charged."""
+    def finish(self, token: bytes, request: bytes, kept: Kept | None) -> None:
+        """Keep the answer for a token, as long as it is of this request; None forgets it, where nothing was charged."""
 
     def close(self) -> None:
         """Let go of the store."""

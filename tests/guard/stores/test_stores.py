@@ -70,7 +70,7 @@ def test_a_step_that_fails_leaves_nothing_behind_and_the_next_is_taken(open_stor
         lambda: store.reserve([one("a", 1), [Ask("b", 1, 1, 10), Ask(object(), 1, 1, 10)]]),
         lambda: store.give_back({"a": 1, "b": object()}),
         lambda: store.begin(b"t" * 32, object(), 100.0, 30.0),
-        lambda: store.finish(b"t" * 32, Kept(200, object(), b"")),
+        lambda: store.finish(b"t" * 32, b"r" * 32, Kept(200, object(), b"")),
     ):
         with pytest.raises(Exception, match=r"."):
             failing()
@@ -101,7 +101,7 @@ def test_a_token_is_answered_once(open_store):
     assert store.begin(b"t" * 32, b"r" * 32, 100.0, 30.0) == "new"
     assert store.begin(b"t" * 32, b"r" * 32, 110.0, 30.0) == "busy"
     assert store.begin(b"t" * 32, b"x" * 32, 110.0, 30.0) == "other"
-    store.finish(b"t" * 32, kept)
+    store.finish(b"t" * 32, b"r" * 32, kept)
     assert open_store().begin(b"t" * 32, b"r" * 32, 120.0, 30.0) == kept
 
 
@@ -115,10 +115,10 @@ def test_a_token_whose_worker_died_is_new_after_a_time(open_store):
 def test_a_token_whose_request_failed_is_forgotten_and_an_answered_one_is_not(open_store):
     store = open_store()
     store.begin(b"t" * 32, b"r" * 32, 100.0, 30.0)
-    store.finish(b"t" * 32, None)
+    store.finish(b"t" * 32, b"r" * 32, None)
     assert store.begin(b"t" * 32, b"r" * 32, 101.0, 30.0) == "new"
-    store.finish(b"t" * 32, Kept(200, "a", b"b"))
-    store.finish(b"t" * 32, None)
+    store.finish(b"t" * 32, b"r" * 32, Kept(200, "a", b"b"))
+    store.finish(b"t" * 32, b"r" * 32, None)
     assert store.begin(b"t" * 32, b"r" * 32, 102.0, 30.0) == Kept(200, "a", b"b")
 
 
@@ -127,10 +127,13 @@ def test_an_answer_that_comes_after_its_token_was_forgotten_is_not_kept(open_sto
     store = open_store()
     assert store.begin(b"t" * 32, b"r" * 32, 100.0, 30.0) == "new"
     assert store.begin(b"t" * 32, b"r" * 32, 200.0, 30.0) == "new"
-    store.finish(b"t" * 32, None)
-    store.finish(b"t" * 32, Kept(200, "application/json", b"late"))
+    store.finish(b"t" * 32, b"r" * 32, None)
+    store.finish(b"t" * 32, b"r" * 32, Kept(200, "application/json", b"late"))
     assert store.begin(b"t" * 32, b"other".ljust(32), 201.0, 30.0) == "new"
     assert store.begin(b"t" * 32, b"other".ljust(32), 202.0, 30.0) == "busy"
+    for late in (Kept(200, "application/json", b"late"), None):  # nor is it the other request's, nor its end
+        store.finish(b"t" * 32, b"r" * 32, late)
+        assert store.begin(b"t" * 32, b"other".ljust(32), 203.0, 30.0) == "busy"
 
 
 def attempt(open_store, attempts, seed, caps, pipe):

@@ -65,12 +65,12 @@ class Charged:
         except BaseException as error:
             if not exchange.upstream or not isinstance(error, Exception):
                 with suppress(Refused):  # a store that fails now has the word taken over later
-                    await asyncio.shield(self._stored(self._store.finish, token, None))
+                    await asyncio.shield(self._stored(self._store.finish, token, request, None))
                 raise
             reply = _refusal(error)
         kept = Kept(reply.status, reply.content_type.decode(), reply.body)
         # before the answer leaves: a crash before this leaves nothing answered
-        await asyncio.shield(self._stored(self._store.finish, token, kept))
+        await asyncio.shield(self._stored(self._store.finish, token, request, kept))
         return reply
 
     async def _stored(self, step: Callable[..., Any], *given: object) -> Any:

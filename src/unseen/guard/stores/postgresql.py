@@ -109,16 +109,20 @@ class PostgresqlStore:
             base.execute("UPDATE unseen_idempotent SET begun = %s WHERE token = %s", (now, token))
             return "new"
 
-    def finish(self, token: bytes, kept: Kept | None) -> None:
+    def finish(self, token: bytes, request: bytes, kept: Kept | None) -> None:
         """Keep the answer for a token; None forgets the token."""
         with self._lock:
             base = self._open()
             if kept is None:
-                base.execute("DELETE FROM unseen_idempotent WHERE token = %s AND status IS NULL", (token,))
+                base.execute(
+                    "DELETE FROM unseen_idempotent WHERE token = %s AND request = %s AND status IS NULL",
+                    (token, request),
+                )
             else:
                 base.execute(
-                    "UPDATE unseen_idempotent SET status = %s, content_type = %s, body = %s WHERE token = %s",
-                    (kept.status, kept.content_type, kept.body, token),
+                    "UPDATE unseen_idempotent SET status = %s, content_type = %s, body = %s "
+                    "WHERE token = %s AND request = %s",
+                    (kept.status, kept.content_type, kept.body, token, request),
                 )
 
     def close(self) -> None:

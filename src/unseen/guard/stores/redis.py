@@ -57,10 +57,11 @@ for place, key in ipairs(KEYS) do
 end
 """
 FINISH = """
-if ARGV[1] == '' then
+if redis.call('HGET', KEYS[1], 'request') ~= ARGV[1] then return end
+if ARGV[2] == '' then
   if redis.call('HEXISTS', KEYS[1], 'status') == 0 then redis.call('DEL', KEYS[1]) end
-elseif redis.call('HEXISTS', KEYS[1], 'request') == 1 then
-  redis.call('HSET', KEYS[1], 'status', ARGV[1], 'content_type', ARGV[2], 'body', ARGV[3])
+else
+  redis.call('HSET', KEYS[1], 'status', ARGV[2], 'content_type', ARGV[3], 'body', ARGV[4])
 end
 """
 PREFIX = "unseen:budget:"
@@ -118,10 +119,10 @@ class RedisStore:
         state, *kept = self._begin(keys=[f"unseen:idempotent:{token.hex()}"], args=[request, repr(now), repr(patience)])
         return Kept(int(kept[0]), kept[1].decode(), kept[2]) if state == b"kept" else str(state.decode())
 
-    def finish(self, token: bytes, kept: Kept | None) -> None:
+    def finish(self, token: bytes, request: bytes, kept: Kept | None) -> None:
         """Keep the answer for a token; None forgets the token."""
         said: list[Any] = ["", "", ""] if kept is None else [kept.status, kept.content_type, kept.body]
-        self._finish(keys=[f"unseen:idempotent:{token.hex()}"], args=said)
+        self._finish(keys=[f"unseen:idempotent:{token.hex()}"], args=[request, *said])
 
     def close(self) -> None:
         """Let go of the connection."""

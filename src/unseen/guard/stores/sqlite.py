@@ -98,14 +98,16 @@ class SqliteStore:
                 state = "new"
         return state
 
-    def finish(self, token: bytes, kept: Kept | None) -> None:
+    def finish(self, token: bytes, request: bytes, kept: Kept | None) -> None:
         """Keep the answer for a token; None forgets the token, where nothing was charged."""
         if kept is None:
-            self._base.execute("DELETE FROM idempotent WHERE token=? AND status IS NULL", (token,))
+            self._base.execute(
+                "DELETE FROM idempotent WHERE token=? AND request=? AND status IS NULL", (token, request)
+            )
         else:
             self._base.execute(
-                "UPDATE idempotent SET status=?, content_type=?, body=? WHERE token=?",
-                (kept.status, kept.content_type, kept.body, token),
+                "UPDATE idempotent SET status=?, content_type=?, body=? WHERE token=? AND request=?",
+                (kept.status, kept.content_type, kept.body, token, request),
             )
 
     def close(self) -> None:
