@@ -51,7 +51,7 @@ class Charged:
         """
         token = blake2b(exchange.client.id.encode() + b"\0" + said, digest_size=32).digest()
         request = blake2b(exchange.path.encode() + b"\0" + exchange.body, digest_size=32).digest()
-        patience = self._policy.upstream.timeout_s + GRACE_S
+        patience = self._policy.upstream.timeout_s + self._policy.guard.read_timeout_s + GRACE_S  # `now` is of its head
         state = await self._stored(self._store.begin, token, request, exchange.now, patience)
         if isinstance(state, Kept):
             exchange.replayed = True

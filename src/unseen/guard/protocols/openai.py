@@ -4,6 +4,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from unseen.control import Hardening
@@ -167,18 +168,28 @@ def _words(content: Any) -> list[str]:
     """Return what one message says, without who says it and how it is cut: neither makes it another record."""
     if isinstance(content, str):
         return [content]
-    return [word for part in content for word in _carried(part)] if isinstance(content, list) else []
+    if isinstance(content, list):
+        return [word for part in content for word in _carried(part)]
+    return [] if content is None else [_written(content)]
 
 
 def _carried(part: Any) -> list[str]:
-    """Return the text, or the address or data of a picture or sound, that one part of a message carries."""
+    """Return the text, or the address or data of a picture or sound, that one part of a message carries.
+
+    A part of a kind that is not known here is taken as it is written: two that differ are not one record.
+    """
     kind = part.get("type") if isinstance(part, dict) else None
     if not isinstance(kind, str):
-        return []
+        return [_written(part)]
     held = part.get(kind)
     if isinstance(held, dict):
-        held = next((held[name] for name in CARRIED.get(kind, ()) if name in held), None)
-    return [held] if isinstance(held, str) else []
+        said = [held[name] for name in CARRIED.get(kind, ()) if isinstance(held.get(name), str)]
+        return said or [_written(part)]
+    return [held] if isinstance(held, str) else [_written(part)]
+
+
+def _written(value: Any) -> str:
+    return msgspec.json.encode(value, order="sorted").decode()
 
 
 def _answers(body: dict[str, Any]) -> int:
