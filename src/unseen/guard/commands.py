@@ -24,7 +24,6 @@ from unseen.guard.secrets import derive, read_secret, strong
 from unseen.guard.unusable import unusable
 from unseen.guard.words import number_of
 
-OTHER_KEY = "it names another signing key"  # as `log.verifying` says it
 OPEN_END = "; no orderly end (normal while a guard runs): what may have been cut off there would not be seen"
 LONGEST_DAYS = 36_500
 HOUR_S, DAY_S = 3600.0, 86_400.0
@@ -266,7 +265,7 @@ def _revoke(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from unseen.guard.gateway import signing_key
     from unseen.guard.log.chain import public_of
-    from unseen.guard.log.verifying import verify
+    from unseen.guard.log.verifying import OTHER_KEY, verify
 
     policy = read_policy(arguments.policy)
     try:

@@ -17,7 +17,7 @@ from unseen.disk import held, write_whole
 from unseen.errors import FolderError, PolicyError
 from unseen.guard.answering import Controls
 from unseen.guard.budget import Store
-from unseen.guard.checking import hardenings, refuse_useless
+from unseen.guard.checking import hardenings
 from unseen.guard.counts import Counts, Snapshot
 from unseen.guard.exchange import Exchange, Handler, Layer, Reply
 from unseen.guard.exports.shipping import Shipping
@@ -38,6 +38,7 @@ from unseen.guard.protocols import adapter_of
 from unseen.guard.same_secret import require_same
 from unseen.guard.secrets import derive, read_secret, strong
 from unseen.guard.stores import open_store
+from unseen.guard.unusable import give_to_owner_of
 from unseen.guard.upstream import Upstream
 from unseen.guard.watching import Watch
 
@@ -149,11 +150,8 @@ def changes_written(policy: Policy, what: str, *, client: str, detail: str) -> N
         )
         writer.append(Done, what=what, client=client, detail=detail)
         writer.close()
-        if os.geteuid() == 0:  # written by root, verified by the guard's user
-            owner = log.parent.stat()
-            chain = log / f"worker-{worker}"
-            for path in (log, log / f"worker-{worker}.lock", chain, *chain.iterdir()):
-                os.chown(path, owner.st_uid, owner.st_gid)
+        chain = log / f"worker-{worker}"
+        give_to_owner_of(log.parent, log, log / f"worker-{worker}.lock", chain, *chain.iterdir())
 
 
 def _free_place(log: Path, first: int) -> tuple[int, IO[str]]:
@@ -210,12 +208,14 @@ def _identity(found: os.stat_result) -> tuple[int, int]:
 
 
 class Gateway:
-    """One policy, ready to answer: `handle` takes an exchange through all layers. Nothing here changes afterwards."""
+    """One policy, checked by `serving.open_gateway` and ready to answer: `handle` takes an exchange through all layers.
+
+    Nothing here changes afterwards.
+    """
 
     def __init__(
         self, policy: Policy, state: State, upstream: Upstream, watch: Watch, tokens: Tokens | None = None
     ) -> None:
-        refuse_useless(policy)
         self.policy = policy
         self.state = state
         self.upstream = upstream

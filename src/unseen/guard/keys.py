@@ -16,7 +16,7 @@ import msgspec
 from unseen.disk import alone, write_whole
 from unseen.errors import FolderError, PolicyError
 from unseen.guard.client import Client
-from unseen.guard.unusable import unusable
+from unseen.guard.unusable import give_to_owner_of, unusable
 
 FILE = "keys.json"
 PREFIX = "unseen"
@@ -163,9 +163,7 @@ class KeyRing:
 
     def _write(self, keys: list[Key]) -> None:
         write_whole(self._path, msgspec.json.format(msgspec.json.encode(keys)))
-        if os.geteuid() == 0:  # made by root, read by the guard: it belongs to whom the folder belongs to
-            owner = self._path.parent.stat()
-            os.chown(self._path, owner.st_uid, owner.st_gid)
+        give_to_owner_of(self._path.parent, self._path)
         self._seen = None
         self.refresh()
 

@@ -1,7 +1,6 @@
 """A check value beside the keys: with another secret no key opens, and the log goes on under another signature."""
 
 import hmac
-import os
 from hashlib import blake2b
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from unseen.disk import write_whole
 from unseen.errors import PolicyError
 from unseen.guard.keys import KeyRing
 from unseen.guard.secrets import derive
-from unseen.guard.unusable import check_usable, unusable
+from unseen.guard.unusable import check_usable, give_to_owner_of, unusable
 from unseen.guard.words import number_of
 
 FILE = "secret.check"
@@ -26,9 +25,7 @@ def require_same(folder: Path, secret: bytes) -> None:
     if not path.exists():
         check_usable(folder)
         write_whole(path, f"{_check(secret)}\n".encode())
-        if os.geteuid() == 0:  # made by root, read by the guard: it belongs to whom the folder belongs to
-            owner = folder.stat()
-            os.chown(path, owner.st_uid, owner.st_gid)
+        give_to_owner_of(folder, path)
 
 
 def other_secret(folder: Path, secret: bytes) -> str:

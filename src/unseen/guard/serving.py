@@ -187,10 +187,10 @@ class Worker:
             self._watching.cancel()
         self._watching = asyncio.create_task(new.watch.run())
         writer.append(Done, what="policy", detail=policy.digest)
-        self._say(f"unseen guard: policy {policy.digest} holds from now, mode {policy.guard.mode}.")
         self._old.append(old)
         seconds = old.policy.guard.read_timeout_s + old.policy.upstream.timeout_s + 1.0
         asyncio.get_running_loop().call_later(seconds, lambda: asyncio.ensure_future(self._retire(old)))
+        self._say(f"unseen guard: policy {policy.digest} holds from now, mode {policy.guard.mode}.")
 
     async def _retire(self, old: Gateway) -> None:
         """Let go of an earlier policy's connections: nothing that it asked can still be unanswered."""
@@ -201,6 +201,7 @@ class Worker:
 
 def open_gateway(policy: Policy, state: State, old: Gateway | None = None, upstream: Upstream | None = None) -> Gateway:
     """Return a gateway over a state; detectors whose settings did not change keep what they know."""
+    refuse_useless(policy)
     same = old is not None and policy.detectors == old.policy.detectors and policy.actions == old.policy.actions
     shadow = policy.guard.mode == "shadow"
     if old is not None and same and shadow == (old.policy.guard.mode == "shadow"):
@@ -213,7 +214,6 @@ def open_gateway(policy: Policy, state: State, old: Gateway | None = None, upstr
         from unseen.guard.tokens import OidcTokens
 
         tokens = OidcTokens(policy.oidc)
-    refuse_useless(policy)
     return Gateway(policy, state, upstream or open_upstream(policy.upstream), watch, tokens)
 
 

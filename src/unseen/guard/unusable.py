@@ -36,6 +36,14 @@ def check_usable(folder: Path) -> None:
         raise unusable(folder, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
+def give_to_owner_of(folder: Path, *made: Path) -> None:
+    """Give what root made to whom `folder` belongs to: the guard that reads it runs as that user."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        for path in made:
+            os.chown(path, owner.st_uid, owner.st_gid)
+
+
 def _there(path: Path) -> Path:
     """Return the path itself, or the nearest folder above it that can be looked at."""
     for place in (path, *path.absolute().parents):

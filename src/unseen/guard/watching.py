@@ -70,7 +70,7 @@ class Watch:
         self._chance = chance or random.SystemRandom()
         self._queue: deque[Query] = deque(maxlen=WAITING)
         self._standing: dict[str, Standing] = {}
-        self._key: bytes | None = None
+        self._key = b""  # of the detectors' fingerprints, once `learn` has brought it
         self._marked = any(isinstance(detector, BY_FINGERPRINT) for detector in detectors)
         self._looked = float("-inf")
         self._modified: tuple[int, int, int] | None = None
@@ -108,9 +108,7 @@ class Watch:
     def _fingerprints(self, exchange: Exchange) -> tuple[bytes, ...]:
         if not self._marked:
             return ()
-        if (key := self._key) is None:  # one tenant alone, as around a model in this process
-            return exchange.fingerprints
-        return tuple([fingerprint(key, form) for form in exchange.forms])
+        return tuple([fingerprint(self._key, form) for form in exchange.forms])
 
     async def run(self) -> None:
         """Let the detectors look, for ever, between the requests."""

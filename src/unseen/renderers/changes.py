@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from unseen.comparison import Comparison
 from unseen.estimate import Estimate
-from unseen.renderers.words import estimates_of, find, listed, percent, plain
+from unseen.renderers.words import at_rate, estimates_of, find, listed, plain
 from unseen.report import AttackResult, Report
 
 LESS, SAME, MORE = "tells less", "no change seen", "tells more"
@@ -47,7 +47,7 @@ def changes(direct: Report, through: Report, comparison: Comparison) -> list[Cha
         what = LESS if rise.high < 0 else MORE if rise.low > 0 else SAME
         numbers = [
             Number(
-                each.quantity.upper() if each.fpr is None else f"{each.quantity.upper()} at FPR {percent(each.fpr)}",
+                at_rate(each.quantity, each.fpr),
                 shown(direct, one.name, each.quantity, each.fpr),
                 shown(through, one.name, each.quantity, each.fpr),
                 plain(each.rise),

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unseen.comparison import NO_REGRESSION_FOUND, REGRESSION, UNDECIDED, Comparison, Difference, comparison_to_json
-from unseen.renderers.words import percent, plain
+from unseen.renderers.words import at_rate, plain
 
 TITLES = {REGRESSION: "REGRESSION", NO_REGRESSION_FOUND: "NO REGRESSION FOUND", UNDECIDED: "INCONCLUSIVE"}
 STYLES = {REGRESSION: "bold red", NO_REGRESSION_FOUND: "green", UNDECIDED: "yellow"}
@@ -77,7 +77,7 @@ def _differences(comparison: Comparison) -> Table:
 
 
 def _row(one: Difference) -> list[Text | str]:
-    number = one.quantity.upper() if one.fpr is None else f"{one.quantity.upper()} at FPR {percent(one.fpr)}"
+    number = at_rate(one.quantity, one.fpr)
     adjusted = "" if one.rise.adjusted_p is None else f"{one.rise.adjusted_p:.2g}"
     reach = "none" if one.rise.detectable is None else f"{one.rise.detectable:.3f}"
     return [

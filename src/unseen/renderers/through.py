@@ -12,7 +12,7 @@ from unseen.renderers.changes import lost, shown
 from unseen.renderers.comparison import WIDTH
 from unseen.renderers.side_by_side import notes
 from unseen.renderers.verdict import sentences
-from unseen.renderers.words import STATES, clean, estimates_of, percent, plain
+from unseen.renderers.words import STATES, at_rate, clean, estimates_of, percent, plain
 from unseen.report import Report
 
 
@@ -54,7 +54,7 @@ def _changes(direct: Report, through: Report, comparison: Comparison) -> Table:
     table = _table("What the policy changes", ("attack", "number", "directly", "through the policy", "change [95 %]"))
     for one in comparison.differences:
         sides = [shown(report, one.attack, one.quantity, one.fpr) for report in (direct, through)]
-        number = one.quantity.upper() if one.fpr is None else f"{one.quantity.upper()} at FPR {percent(one.fpr)}"
+        number = at_rate(one.quantity, one.fpr)
         table.add_row(Text(clean(one.attack)), number, *sides, plain(one.rise))
     return table
 

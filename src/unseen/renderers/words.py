@@ -142,6 +142,15 @@ def quantity(one: Estimate) -> str:
     return " ".join(QUANTITIES.get(word, word) for word in one.quantity.replace("_", " ").split(" "))
 
 
+def at_rate(name: str, fpr: float | None) -> str:
+    """Return a quantity and the false-positive rate it is at, if any.
+
+    >>> at_rate("tpr", 0.001), at_rate("auc", None)
+    ('TPR at FPR 0.1 %', 'AUC')
+    """
+    return name.upper() if fpr is None else f"{name.upper()} at FPR {percent(fpr)}"
+
+
 def counted(counts: dict[str, int]) -> str:
     """Return counts with their names, in words.
 

@@ -10,7 +10,7 @@ import msgspec
 
 from unseen.guard.budget import DAY_S, Accounts, Charge, Kept, Store, what_is_full
 from unseen.guard.exchange import Exchange, Handler, Reply
-from unseen.guard.layers.recorded import refusal
+from unseen.guard.layers.recorded import told
 from unseen.guard.leases import Leases
 from unseen.guard.neighbourhood import Neighbourhoods
 from unseen.guard.policy import Policy
@@ -67,7 +67,7 @@ class Charged:
                 with suppress(Refused):  # a store that fails now has the word taken over later
                     await asyncio.shield(self._stored(self._store.finish, token, request, None))
                 raise
-            reply = _refusal(error)
+            reply = told(error)
         kept = Kept(reply.status, reply.content_type.decode(), reply.body)
         # before the answer leaves: a crash before this leaves nothing answered
         await asyncio.shield(self._stored(self._store.finish, token, request, kept))
@@ -105,13 +105,6 @@ class Charged:
 
 def _no_store() -> Refused:
     return Refused(503, "store", "The guard cannot keep its budgets now, and answers nothing.")
-
-
-def _refusal(error: Exception) -> Reply:
-    """Return what a client is told of an error after the model has answered."""
-    return refusal(
-        error if isinstance(error, Refused) else Refused(500, "fault", "The guard failed; nothing was answered.")
-    )
 
 
 def _again(kept: Kept) -> Reply:

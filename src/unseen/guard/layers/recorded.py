@@ -49,17 +49,21 @@ def refusal(refused: Refused) -> Reply:
     return Reply(refused.status, body=refused.body, wait_s=refused.wait_s, reason=refused.reason)
 
 
+def told(error: Exception) -> Reply:
+    """Return what a client is told of an error: what a refusal says; of a fault of ours, no more than that."""
+    fault = Refused(500, "fault", "The guard failed; nothing was answered.")
+    return refusal(error if isinstance(error, Refused) else fault)
+
+
 async def _reply(inner: Handler, exchange: Exchange) -> Reply:
     if exchange.fault is not None:
         return refusal(exchange.fault)
     try:
         return await inner(exchange)
-    except Refused as refused:
-        return refusal(refused)
     except (asyncio.CancelledError, Gone):
         raise
-    except Exception:  # noqa: BLE001 - a fault of ours: nobody is told more, and nothing leaves
-        return refusal(Refused(500, "fault", "The guard failed; nothing was answered."))
+    except Exception as error:  # noqa: BLE001 - whatever it is, nothing leaves
+        return told(error)
 
 
 def _count(counts: Counts, exchange: Exchange, reply: Reply) -> None:

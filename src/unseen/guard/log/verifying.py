@@ -9,6 +9,8 @@ from unseen.guard.log.chain import START, opened, vouched
 from unseen.guard.log.entries import Head, Start
 from unseen.guard.log.reading import chains, entry_of, lines_of, segments
 
+OTHER_KEY = "it names another signing key"
+
 
 class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was found of one chain. `bad` is the first record that is wrong, as a sentence; "" where none is.
@@ -112,7 +114,7 @@ class _State:
         named = bytes.fromhex(start.public_key)
         if not self.keys:
             self.keys = (named,)
-        return "" if named in self.keys else "it names another signing key"
+        return "" if named in self.keys else OTHER_KEY
 
     def _head(self, head: Head) -> str:
         if not any(vouched(key, head.signature, self.chain, self.number, self.hash) for key in self.keys):
