@@ -383,10 +383,10 @@ def test_a_lowered_cap_holds_for_what_is_held_already(tmp_path):
     async def run():
         store = SqliteStore(tmp_path / "b.sqlite", power=False)
         leases = Leases(store, lease=100, workers=1)
-        assert await leases.reserve([Charge("a", 1, 1000)]) is None
+        assert await leases.reserve([Charge("a", 1, 10_000)]) is None
         assert store.used("a") == {"a": 100}
         answered = 1 + sum([await leases.reserve([Charge("a", 1, 5)]) is None for _ in range(20)])
-        leases.refund([Charge("a", 1, 1000)])
+        leases.refund([Charge("a", 1, 10_000)])
         answered += sum([await leases.reserve([Charge("a", 1, 5)]) is None for _ in range(20)])
         await leases.close()
         found = store.used("a")

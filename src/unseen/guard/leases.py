@@ -1,4 +1,4 @@
-"""Leases: a worker's small stock of every budget, so that the disk is asked once in a hundred records.
+"""Leases: a worker's small stock of every budget, so that the disk is asked once in many records.
 
 What a worker holds is already charged in the store: a crash strands it, and nothing can be spent twice.
 """
@@ -12,7 +12,7 @@ from unseen.guard.budget import Ask, Charge, Grant, Store
 
 Waiting = tuple[Sequence[Charge], "asyncio.Future[Charge | None]"]
 NEAR = "near:"  # accounts of neighbourhoods: too many to keep a stock of each
-SHARE = 10  # a worker holds at most a tenth of its share of a cap, so that small caps are not stranded in leases
+SHARE = 100  # workers together hold at most a hundredth of a cap, so that small caps are not stranded in leases
 
 
 class Leases:

@@ -119,12 +119,13 @@ class Neighbourhood(_Noun, frozen=True):
 class Store(_Noun, frozen=True):
     """Where budgets are kept; `url` names the secret that holds the address of Redis or PostgreSQL.
 
-    A worker takes up to `lease` records at a time: a crash strands at most workers x lease of each budget, never more.
+    A worker takes up to `lease` records at a time, and workers together at most a hundredth of a budget: what crashes
+    strand of it, at most.
     """
 
     kind: Literal["sqlite", "redis", "postgresql"] = "sqlite"
     url: str | None = None
-    lease: int = 100
+    lease: int = 1_000
     durability: Literal["power", "process"] = "power"
 
 

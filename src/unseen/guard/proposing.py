@@ -66,7 +66,7 @@ total = {{ per_day = 20000 }}          # everybody together
 
 [store]
 kind = "sqlite"                      # "redis" or "postgresql", with url = "env:NAME", for several machines
-lease = 100                          # records that a worker takes at once: what a crash strands, at most
+lease = 1000                         # records that a worker takes at once, at most a hundredth of a budget
 
 [log]
 durability = "process"               # "power" also survives a power cut, and waits for the disk

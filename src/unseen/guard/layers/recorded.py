@@ -75,26 +75,30 @@ def _count(counts: Counts, exchange: Exchange, reply: Reply) -> None:
 def record(writer: Writer, exchange: Exchange, status: int, reason: str, digest: str) -> None:
     """Write one request down: who asked, what was decided, and fingerprints of what was asked about."""
     client, question = exchange.client, exchange.question
-    writer.append(
-        Asked,
-        id=exchange.id,
-        client=client.id,
-        key=client.key,
-        tenant=client.tenant,
-        tier=client.tier,
-        route=exchange.route.name if exchange.route else "",
-        status=status,
-        reason=reason,
-        records=exchange.records,
-        ms=round((time.monotonic() - exchange.started) * 1000, 3),
-        policy=digest,
-        fingerprints=tuple([one.hex() for one in exchange.fingerprints[:FINGERPRINTS]]),
-        parameters=question.seeking if isinstance(question, Question) else (),
-        controls=exchange.controls.names,
-        dropped=exchange.dropped,
-        upstream=exchange.upstream,
-        shadow=exchange.shadow,
-        replayed=exchange.replayed,
+    n, t = writer.place()
+    writer.put(
+        Asked(
+            n=n,
+            t=t,
+            id=exchange.id,
+            client=client.id,
+            key=client.key,
+            tenant=client.tenant,
+            tier=client.tier,
+            route=exchange.route.name if exchange.route else "",
+            status=status,
+            reason=reason,
+            records=exchange.records,
+            ms=round((time.monotonic() - exchange.started) * 1000, 3),
+            policy=digest,
+            fingerprints=tuple([one.hex() for one in exchange.fingerprints[:FINGERPRINTS]]),
+            parameters=question.seeking if isinstance(question, Question) else (),
+            controls=exchange.controls.names,
+            dropped=exchange.dropped,
+            upstream=exchange.upstream,
+            shadow=exchange.shadow,
+            replayed=exchange.replayed,
+        )
     )
 
 

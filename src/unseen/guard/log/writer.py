@@ -56,9 +56,17 @@ class Writer:
 
     def append(self, noun: type, **fields: Any) -> int:
         """Write one record and return its number."""
+        n, t = self.place()
+        return self.put(noun(n=n, t=t, **fields))
+
+    def place(self) -> tuple[int, float]:
+        """Return the number of the record that comes next, and its time: for `put`."""
         if self._file < 0 or self._size > self._settings.segment_bytes:
             self.roll()
-        entry = noun(n=self._number + 1, t=round(time.time(), 3), **fields)
+        return self._number + 1, round(time.time(), 3)
+
+    def put(self, entry: Entry) -> int:
+        """Write one record, made for the place that `place` gave just now, and return its number."""
         self._write(entry)
         self._since += 1
         if self._since >= self._settings.sign_every or time.monotonic() - self._signed > HEAD_S:
