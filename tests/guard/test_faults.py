@@ -40,6 +40,7 @@ FAULTS = {
     "two lengths": (says(whole(extra=b"content-length: 20\r\n")), 502),
     "slow body": (says(*[whole()[at : at + 1] for at in range(len(whole()))], pause=0.02), 504),
     "body never ends": (says(whole()[:-5], then="stay"), 504),
+    "no length, no end": (says(b"HTTP/1.1 200 OK\r\n\r\n" + GOOD, then="stay"), 504),
     "chunk size bad": (says(CHUNKED + b"zz\r\n" + GOOD + b"\r\n0\r\n\r\n"), 502),
     "chunks cut": (says(CHUNKED + b"28\r\n" + GOOD + b"\r\n"), 502),
     "too long": (says(whole(LONG)), 502),
@@ -199,6 +200,27 @@ def test_a_stream_that_breaks_off_ends_with_an_error_and_is_paid(tmp_path, clien
     assert WORDS not in body
     assert charged == 1
     assert left == 1  # nothing holds on to the server
+
+
+END = b"%x\r\ndata: [DONE]\n\n\r\n" % len(b"data: [DONE]\n\n")
+WHOLE_STREAM = CHUNKED + b"%x\r\n%s\r\n" % (len(EVENT), EVENT) + END
+
+
+@pytest.mark.parametrize("client", ["aiohttp", "pyreqwest"])
+@pytest.mark.parametrize(("parts", "closed"), [([b"0\r\n\r\n"], 0), ([], 2)], ids=["ends", "never ends"])
+def test_the_connection_of_a_stream_that_ended_serves_the_next(tmp_path, client, parts, closed):
+    async def run():
+        script = says(WHOLE_STREAM, *parts, pause=0.01, then="keep" if parts else "stay")
+        async with FaultProxy(script) as proxy, opened(chatting(tmp_path, proxy.url, client)) as gateway:
+            _, key = gateway.state.keys.add(tenant="acme", tier="basic")
+            found = [await asked(gateway, CHAT, key=key, path="/v1/chat/completions") for _ in range(2)]
+            for _ in range(20):
+                await asyncio.sleep(0.01 * (proxy.left < closed))
+            return found, proxy.asked, proxy.left
+
+    found, times, left = asyncio.run(run())
+    assert [(status, body.endswith(b"data: [DONE]\n\n")) for status, _, body in found] == [(200, True)] * 2
+    assert (times, left) == (2, closed)
 
 
 @pytest.mark.parametrize("client", ["aiohttp", "pyreqwest"])

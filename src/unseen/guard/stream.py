@@ -4,8 +4,9 @@ Only `data:` passes, as one line of JSON, and the `[DONE]` that OpenAI ends with
 cannot be read, ends with an event that says so.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from unseen.guard.wire import decode, encode
 
 LONGEST = 1_000_000  # bytes of one event
 DONE = b"[DONE]"
+LAST_S = 0.1  # between the last event and the end of the stream, at most
 
 
 async def hardened_events(parts: AsyncIterator[bytes], harden: Callable[[Any], Any]) -> AsyncIterator[bytes]:
@@ -27,6 +29,7 @@ async def hardened_events(parts: AsyncIterator[bytes], harden: Callable[[Any], A
                 for data in reader.feed(part):
                     if data == DONE:
                         yield b"data: [DONE]\n\n"
+                        await _ended(coming)
                         return
                     yield b"data: " + encode(harden(_read(data))) + b"\n\n"
     except Refused as refused:
@@ -36,6 +39,13 @@ async def hardened_events(parts: AsyncIterator[bytes], harden: Callable[[Any], A
     else:
         said = gone()
     yield b"data: " + said.body + b"\n\n"
+
+
+async def _ended(parts: AsyncIterator[bytes]) -> None:
+    """Wait a moment for the end that follows the last event: its connection serves the next request then."""
+    with suppress(TimeoutError, StopAsyncIteration, Refused):
+        async with asyncio.timeout(LAST_S):
+            await anext(parts)
 
 
 def _read(data: bytes) -> Any:

@@ -44,7 +44,7 @@ class Opened:
     """A connection on which an answer has begun: its status, its length where it is said (else -1), and its body.
 
     `open_ended` says that the answer ends where the connection does, so that what breaks off looks like an end.
-    Left with an error, or before the body's end, the connection is closed; otherwise the next request takes it.
+    Left before the body's end the connection is closed; otherwise the next request takes it.
     """
 
     connection: Connection
@@ -61,7 +61,7 @@ class Opened:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Let go of it."""
         self.timer.cancel()
-        if kind is None:
+        if kind is None or self.content.is_eof():
             self.connection.release()
         else:
             self.connection.close()
