@@ -226,7 +226,7 @@ HEAD = """\
 servers in each. One worker and one thread each; wrk with one thread, {connections} connections for {seconds} s, then
 one connection for {half} s, on the same two shared x86-64 cores as the servers. Python {python}, uvicorn {uvicorn},
 aiohttp {aiohttp}, pyreqwest {pyreqwest}, msgspec {msgspec}. The guard's path is whole: key, rate, three budgets in
-SQLite (each lease of 100 on the disk), strict JSON in, the control, fingerprint, and a chained log record written
+SQLite (each lease of 1,000 on the disk), strict JSON in, the control, fingerprint, and a chained log record written
 before the answer."""
 
 

@@ -348,6 +348,12 @@ class Recorded(asyncio.Transport):
     def is_closing(self):
         return self.closed
 
+    def pause_reading(self):
+        pass
+
+    def resume_reading(self):
+        pass
+
 
 @pytest.mark.parametrize("large", [b"x-a: " + b"a" * 40_000, b"x-%d: a" % 1])
 def test_a_head_that_comes_at_once_may_not_be_longer_than_one_that_does_not(large):
@@ -369,6 +375,97 @@ def test_a_head_that_comes_at_once_may_not_be_longer_than_one_that_does_not(larg
     refused = len(large) > 1000
     assert asyncio.run(run()).said[:12] == (b"HTTP/1.1 400" if refused else b"")
     assert len(called) == (not refused)
+
+
+def test_a_request_behind_a_body_is_counted_from_its_own_beginning(tmp_path):
+    long = GOOD.replace(b"1.0", b" " * 40_000 + b"1.0")
+    following = request(b'{"instances": [[1], [2]]}')
+
+    async def talk(port, key):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        first, second = request(long).replace(b"KEY", key), following.replace(b"KEY", key)
+        head = len(first) - len(long)
+        writer.write(first[:head])
+        await asyncio.sleep(0.05)
+        writer.write(first[head:] + second[:40])
+        await asyncio.sleep(0.1)
+        writer.write(second[40:])
+        found = b""
+        with contextlib.suppress(TimeoutError):
+            while part := await asyncio.wait_for(reader.read(65536), 1.0):
+                found += part
+        writer.close()
+        return found
+
+    found, asked, log = conversation(tmp_path, talk, read_timeout_s=5.0)
+    assert [part[:3] for part in found.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200"]
+    assert [entry.records for entry in log] == [1, 2]
+    assert len(asked) == 2
+
+
+def given(*parts):
+    """What a connection to which these parts come says, and the paths of the requests that its application sees."""
+    called = []
+
+    async def app(scope, receive, send):
+        called.append(scope["path"])
+        while (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    async def run():
+        config = uvicorn.Config(app, log_config=None, lifespan="off")
+        config.load()
+        protocol, transport = GuardedHttp(config, ServerState(), {}), Recorded()
+        protocol.connection_made(transport)
+        for part in parts:
+            if not transport.closed:
+                protocol.data_received(part)
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.2)  # as long as many answers take
+        protocol.connection_lost(None)
+        return transport
+
+    return asyncio.run(run()).said, called
+
+
+LONG = b"x-a: " + b"a" * 20_000
+BODY = request(b" " * 40_000)
+
+
+@pytest.mark.parametrize(
+    ("before", "parts", "refused"),
+    [
+        (BODY, (request(path=b"/b")[:30], request(path=b"/b")[30:]), False),
+        (request(b"", method=b"GET", length=False) * 400, (request(path=b"/b")[:30], request(path=b"/b")[30:]), False),
+        (BODY, (request(GOOD, LONG, path=b"/b")[:15_000], request(GOOD, LONG, path=b"/b")[15_000:]), False),
+        (BODY, (b"POST /b HTTP/1.1\r\nx-a: ", *([b"a" * 4_000] * 10)), True),
+        (BODY, (b"POST /b HTTP/1.1\r\n" + LONG, b"\r\n" + LONG + b"\r\n\r\n"), True),
+        (b"", (b"POST /b HTTP/1.1\r\nx-a: ", *([b"a" * 4_000] * 10)), True),
+    ],
+    ids=["a body", "many heads", "a long head", "a head without an end", "too long a head", "nothing"],
+)
+def test_what_comes_with_the_end_of_a_request_may_be_no_longer_than_alone(before, parts, refused):
+    said, called = given(before + parts[0], *parts[1:])
+    assert (b"HTTP/1.1 400" in said) == refused
+    assert ("/b" in called) == (not refused)
+
+
+def test_a_request_behind_another_has_its_own_time(tmp_path):
+    async def talk(port, key):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        first, second = (request().replace(b"KEY", key) for _ in range(2))
+        for part in (first[:-5], first[-5:] + second[:-5], second[-5:]):
+            writer.write(part)
+            await asyncio.sleep(0.35)
+        found = await asyncio.wait_for(reader.read(65536), 1.0)
+        writer.close()
+        return found
+
+    found, _, log = conversation(tmp_path, talk, read_timeout_s=0.5)
+    assert [part[:3] for part in found.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200"]
+    assert [entry.status for entry in log] == [200, 200]
 
 
 def test_a_header_without_an_end_is_cut_off(tmp_path):

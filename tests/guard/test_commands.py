@@ -215,3 +215,19 @@ def test_it_is_a_command_of_unseen(home):
 def called(program, *arguments):
     command = [sys.executable, "-c", program, *arguments]
     return subprocess.run(command, capture_output=True, check=False, timeout=60)
+
+
+def test_a_damaged_fingerprint_key_is_named(home, capsys):
+    run(capsys, "init", "--secret-file", "guard.secret")
+    run(capsys, "keys", "add", "policy.toml", "--tenant", "acme")
+    folder = home / "guard-state" / "fingerprint-keys"
+    folder.mkdir(mode=0o700)
+    (folder / ("a" * 32)).write_bytes(b"k" * 32)
+    (folder / ("a" * 32 + ".0011")).write_bytes(b"")  # one that is being made
+    assert run(capsys, "check", "policy.toml")[1] == "0 refused, 0 notes.\n"
+    assert "fingerprint" not in run(capsys, "status", "policy.toml")[1]
+    (folder / ("b" * 32)).write_bytes(b"short")
+    code, out, _ = run(capsys, "check", "policy.toml")
+    said = f"guard-state/fingerprint-keys/{'b' * 32} does not hold a fingerprint key"
+    assert (code, out.count(said)) == (0, 1)
+    assert run(capsys, "status", "policy.toml")[1].count(said) == 1

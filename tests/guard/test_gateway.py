@@ -5,20 +5,23 @@ import json
 import os
 import time
 from hashlib import blake2b
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 from tests.guard.guards import SECRET, FakeModel, asked, opened, policy
 
+from unseen.guard import asgi
 from unseen.guard.budget import Charge
-from unseen.guard.gateway import tenant_key_path
+from unseen.guard.gateway import open_state
 from unseen.guard.layers import forwarded
 from unseen.guard.leases import Leases
 from unseen.guard.log.entries import Asked, Done
 from unseen.guard.log.reading import entries
 from unseen.guard.log.verifying import verify
 from unseen.guard.stores.sqlite import SqliteStore
-from unseen.guard.upstream import Answer, gone, too_long
+from unseen.guard.tenant_keys import tenant_key_path
+from unseen.guard.upstream import Answer, gone, late, too_long
 
 ROW = b'{"instances": [[1.0, 2.0, 3.0]]}'
 ROWS = b'{"instances": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]}'
@@ -276,10 +279,10 @@ def test_a_failed_request_frees_its_idempotency_key(tmp_path):
 @pytest.mark.parametrize(
     ("model", "status", "reason"),
     [
-        (FakeModel(status=500), 502, "upstream"),
+        (FakeModel(status=500), 502, "upstream_failed"),
         (FakeModel(status=429), 429, "upstream_refused"),
-        (FakeModel(answer="odd"), 502, "upstream"),
-        (FakeModel(fails=too_long(200)), 502, "upstream"),
+        (FakeModel(answer="odd"), 502, "upstream_answer"),
+        (FakeModel(fails=too_long(200)), 502, "upstream_answer"),
     ],
 )
 def test_a_refusal_that_was_charged_is_charged_once_and_repeated(tmp_path, model, status, reason):
@@ -293,11 +296,69 @@ def test_a_refusal_that_was_charged_is_charged_once_and_repeated(tmp_path, model
     assert len({body for _, _, body in found}) == 1
     assert len(model.asked) == 1
     assert sum(used(tmp_path, "key:").values()) == 1
-    assert [(entry.reason, entry.replayed) for entry in log(tmp_path)] == [
-        (reason, False),
-        (reason, True),
-        (reason, True),
-    ]
+    code = reason if status == 429 else "upstream"
+    assert json.loads(found[0][2])["error"]["code"] == code
+    assert [(entry.reason, entry.replayed) for entry in log(tmp_path)] == [(reason, False), (code, True), (code, True)]
+
+
+@pytest.mark.parametrize("named", [{}, {"idempotency_key": "one"}])
+def test_only_a_refusal_that_is_not_kept_says_to_try_again_as_it_was(tmp_path, named):
+    async def talk(gateway, key):
+        return [json.loads((await asked(gateway, ROW, key=key, **named))[2])["error"]["message"] for _ in range(2)]
+
+    first, again = conversation(tmp_path, talk, FakeModel(status=500))
+    assert first == again
+    assert first.endswith("; try again with another idempotency key." if named else "; try again.")
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "reason"),
+    [
+        (FakeModel(fails=gone()), 502, "upstream_unreachable"),
+        (FakeModel(fails=late()), 504, "upstream_slow"),
+        (FakeModel(status=500), 502, "upstream_failed"),
+        (FakeModel(status=401), 502, "upstream_failed"),
+        (FakeModel(answer="odd"), 502, "upstream_answer"),
+        (FakeModel(fails=too_long(200)), 502, "upstream_answer"),
+    ],
+)
+def test_the_log_and_the_counts_say_what_the_models_server_did_and_clients_one_word(tmp_path, model, status, reason):
+    async def talk(gateway, key):
+        found = await asked(gateway, ROW, key=key)
+        return found, [(row.status, row.reason) for row in gateway.state.snapshot().requests]
+
+    (found, _, body), counted = conversation(tmp_path, talk, model)
+    error = json.loads(body)["error"]
+    assert (found, error["code"], error["type"]) == (status, "upstream", "upstream")
+    assert counted == [(status, reason)]
+    assert [entry.reason for entry in log(tmp_path)] == [reason]
+
+
+def test_a_slow_body_and_a_slow_model_together_do_not_let_another_take_over(tmp_path, monkeypatch):
+    clock, model, came = [1_000_000.0], FakeModel(wait=asyncio.Event()), asyncio.Event()
+    monkeypatch.setattr(asgi, "time", SimpleNamespace(time=lambda: clock[0], monotonic=time.monotonic))
+    read = asgi._body
+
+    async def slow(*given):
+        await came.wait()
+        return await read(*given)
+
+    async def talk(gateway, key):
+        monkeypatch.setattr(asgi, "_body", slow)
+        first = asyncio.create_task(asked(gateway, ROW, key=key, idempotency_key="one"))
+        await asyncio.sleep(0.01)
+        clock[0] += gateway.policy.guard.read_timeout_s  # the last byte came as late as it may
+        came.set()
+        while not model.asked:  # noqa: ASYNC110 - a list has no event
+            await asyncio.sleep(0.001)
+        clock[0] += gateway.policy.upstream.timeout_s  # and so may the answer
+        again = await asyncio.wait_for(asked(gateway, ROW, key=key, idempotency_key="one"), 5)
+        model.wait.set()
+        return again[0], (await first)[0]
+
+    assert conversation(tmp_path, talk, model, guard={"read_timeout_s": 60.0}) == (409, 200)
+    assert len(model.asked) == 1
+    assert sum(used(tmp_path, "key:").values()) == 1
 
 
 def test_a_fault_of_ours_after_the_model_answered_is_charged_once_and_repeated(tmp_path, monkeypatch):
@@ -410,17 +471,47 @@ def test_a_raised_cap_is_open_at_once(tmp_path):
     assert asyncio.run(run()) == [False, True, False, False, True]
 
 
-def test_a_short_fingerprint_key_is_refused_and_hangs_nobody(tmp_path):
-    async def talk(gateway, key):
-        path = tenant_key_path(tmp_path / "state", "acme")
-        path.parent.mkdir(parents=True)
-        path.write_bytes(b"short")
-        first = await asyncio.wait_for(asked(gateway, ROW, key=key), 5)
-        path.unlink()
-        return first[0], (await asked(gateway, ROW, key=key))[0]
+def damaged(folder):
+    """A key of a tenant's fingerprints that is none."""
+    path = tenant_key_path(folder / "state", "acme")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"short")
+    return path
 
-    assert conversation(tmp_path, talk) == (500, 200)
-    assert len(tenant_key_path(tmp_path / "state", "acme").read_bytes()) == 32
+
+def test_a_damaged_fingerprint_key_is_refused_and_told_once_and_hangs_nobody(tmp_path, caplog):
+    model = FakeModel()
+
+    async def talk(gateway, key):
+        path = damaged(tmp_path)
+        found = [await asyncio.wait_for(asked(gateway, ROW, key=key), 5) for _ in range(3)]
+        _, other = gateway.state.keys.add(tenant="other", tier="basic")
+        found.append(await asked(gateway, ROW, key=other))
+        path.unlink()
+        found.append(await asked(gateway, ROW, key=key))
+        path.write_bytes(b"again")
+        gateway.state.tenants.clear()
+        return [*found, await asked(gateway, ROW, key=key)]
+
+    found = conversation(tmp_path, talk, model)
+    assert [status for status, _, _ in found] == [503, 503, 503, 200, 200, 503]
+    said = json.loads(found[0][2])["error"]
+    assert said["code"] == "fingerprint_key"
+    assert "state" not in said["message"]
+    assert len(model.asked) == 2
+    path = tenant_key_path(tmp_path / "state", "acme")
+    assert [(entry.what, entry.detail) for entry in log(tmp_path, Done)] == [("fingerprint-key-damaged", path.name)] * 2
+    assert [record.getMessage().count(f"{path} does not hold a fingerprint key") for record in caplog.records] == [1, 1]
+
+
+def test_a_fingerprint_key_that_cannot_be_read_is_refused_alike(tmp_path):
+    async def talk(gateway, key):
+        tenant_key_path(tmp_path / "state", "acme").mkdir(parents=True)
+        found = await asked(gateway, ROW, key=key)
+        return found[0], json.loads(found[2])["error"]["code"]
+
+    assert conversation(tmp_path, talk) == (503, "fingerprint_key")
+    assert [entry.what for entry in log(tmp_path, Done)] == ["fingerprint-key-damaged"]
 
 
 def test_a_store_that_fails_answers_nothing(tmp_path):
@@ -435,6 +526,39 @@ def test_a_store_that_fails_answers_nothing(tmp_path):
 
     assert conversation(tmp_path, talk, model) == 503
     assert model.asked == []
+
+
+@pytest.mark.parametrize("end", ["close", "close_now"])
+def test_a_store_that_fails_at_the_end_is_told_and_the_end_is_orderly(tmp_path, monkeypatch, caplog, end):
+    async def run():
+        state = open_state(policy(tmp_path))
+        assert await state.leases.reserve([Charge("a", 1, 10_000), Charge("b", 2, 10_000)]) is None
+        monkeypatch.setattr(state.store, "give_back", lambda _: 1 / 0)
+        found = getattr(state, end)()
+        if found is not None:
+            await found
+
+    asyncio.run(run())
+    assert used(tmp_path) == {"a": 10, "b": 10}
+    assert [(entry.what, entry.count) for entry in log(tmp_path, Done)] == [("charges-stranded", 17)]
+    assert [one.ended for one in verify(tmp_path / "state" / "log", [])] == [True]
+    (told,) = caplog.records
+    assert "ZeroDivisionError" in told.getMessage()
+    assert "17 records" in told.getMessage()
+
+
+@pytest.mark.parametrize("end", ["close", "close_now"])
+def test_what_is_held_goes_back_at_the_end(tmp_path, end):
+    async def run():
+        state = open_state(policy(tmp_path))
+        assert await state.leases.reserve([Charge("a", 1, 10_000)]) is None
+        found = getattr(state, end)()
+        if found is not None:
+            await found
+
+    asyncio.run(run())
+    assert used(tmp_path) == {"a": 1}
+    assert log(tmp_path, Done) == []
 
 
 def test_two_guards_on_one_state_write_two_chains(tmp_path):

@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 from tests.guard.test_commands import home, run  # noqa: F401 - a fixture
 
 from unseen.guard.incident import incident, why
@@ -50,6 +51,9 @@ def test_what_the_models_server_did_is_told_apart():
     said = [why(asked(1, status=502, reason="upstream", upstream=status)) for status in (0, 401, 200)]
     assert len(set(said)) == 3
     assert why(asked(1, status=429, reason="rate")) == "rate"
+    assert why(asked(1, status=502, reason="upstream_slow")) == "upstream_slow"
+    assert why(asked(1, status=502, reason="upstream_failed", upstream=503)) == "upstream_failed (its status 503)"
+    assert "idempotency key" in why(msgspec.structs.replace(asked(1, status=502, reason="upstream"), replayed=True))
 
 
 def test_status_says_that_another_policy_runs(home, capsys):  # noqa: F811 - the fixture

@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 import json
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
@@ -17,7 +20,9 @@ from tests.guard.test_gateway import log, used
 
 from unseen.guard import Middleware
 from unseen.guard.keys import KeyRing
+from unseen.guard.log.verifying import verify
 from unseen.guard.secrets import derive
+from unseen.guard.traced import traced
 
 ROW = {"inputs": [[1.0, 2.0]]}
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
@@ -166,6 +171,32 @@ async def stopped(scope, receive, send):
     raise asyncio.CancelledError
 
 
+def test_what_an_application_raises_is_told_to_the_operator_without_its_words(tmp_path, caplog):
+    def asks(request):
+        try:
+            raising(request)
+        except KeyError as error:
+            raise ValueError(f"row of {SECRET}") from error
+
+    async def answer(request):
+        return asks(request)
+
+    with served(tmp_path, answer) as client:
+        assert client.post("/invocations", json=ROW).status_code == 502
+    (told,) = [record for record in caplog.records if record.name == "unseen.guard"]
+    assert told.levelname == "ERROR"
+    assert told.exc_info is None  # what formats it would add its words, and some its variables
+    for part in ("Traceback", "in raising", "in asks", "KeyError", "ValueError", Path(__file__).name):
+        assert part in told.getMessage()
+    assert SECRET not in caplog.text
+
+
+def test_a_group_of_errors_is_told_one_by_one():
+    told = traced(ExceptionGroup(SECRET, [KeyError(SECRET), OSError(SECRET)]))
+    assert [told.count(name) for name in ("KeyError", "OSError", "ExceptionGroup")] == [1, 1, 1]
+    assert SECRET not in told
+
+
 @pytest.mark.parametrize("answer", [raising, failing, silent, half, stopped])
 def test_an_application_that_fails_is_charged_as_one_that_says_500(tmp_path, answer):
     class Raw(Response):
@@ -259,3 +290,79 @@ def test_an_application_that_says_more_after_its_answer_hangs_nothing(tmp_path):
     with served(tmp_path, answer) as client:
         assert client.post("/invocations", json=ROW).json() == GOOD
     assert done == [True]
+
+
+async def knows_http_only(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": json.dumps(GOOD).encode()})
+
+
+async def says_nothing_to_lifespan(scope, receive, send):
+    if scope["type"] == "http":
+        await knows_http_only(scope, receive, send)
+
+
+def ended(folder):
+    """Whether each chain of the log had an orderly end."""
+    return [one.ended for one in verify(folder / "state" / "log", [])]
+
+
+@pytest.mark.parametrize("app", [knows_http_only, says_nothing_to_lifespan])
+def test_an_application_that_knows_no_lifespan_closes_the_guard_all_the_same(tmp_path, app):
+    _, key = KeyRing(tmp_path / "state", derive(SECRET.encode(), "keys")).add(tenant="acme", tier="basic")
+    guarded = Middleware(app, policy=policy(tmp_path))
+    with TestClient(guarded, headers={"authorization": f"Bearer {key}"}) as client:
+        assert client.post("/invocations", json=ROW).status_code == 200
+    assert charged(tmp_path) == 1
+    assert ended(tmp_path) == [True]
+
+
+def test_an_application_that_fails_as_it_begins_is_not_said_to_have_begun(tmp_path):
+    async def broken(scope, receive, send):
+        await receive()
+        raise KeyError("no model")
+
+    with pytest.raises(KeyError), TestClient(Middleware(broken, policy=policy(tmp_path))):
+        pass
+
+
+ALONE = """
+import asyncio, sys
+from unseen.guard import Middleware
+from tests.guard.test_middleware import ROW, knows_http_only, once
+from tests.guard.guards import policy
+from pathlib import Path
+
+guarded = Middleware(knows_http_only, policy=policy(Path(sys.argv[1])))
+asyncio.run(once(guarded, sys.argv[2], sys.argv[3]))
+"""
+
+
+async def once(app, key, how):
+    """Ask once, without a lifespan."""
+    given = iter([{"type": "http.request", "body": json.dumps(ROW).encode(), "more_body": False}])
+    sent = []
+
+    async def receive():
+        return next(given)
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"authorization", f"Bearer {key}".encode()), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/invocations", "query_string": b"", "headers": headers}
+    await app(scope, receive, send)
+    assert sent[0]["status"] == 200
+    if how == "aclose":
+        await app.aclose()
+
+
+@pytest.mark.parametrize("how", ["aclose", "exit"])
+def test_a_guard_that_nobody_tells_of_the_end_is_closed_with_its_process(tmp_path, how):
+    _, key = KeyRing(tmp_path / "state", derive(SECRET.encode(), "keys")).add(tenant="acme", tier="basic")
+    command = [sys.executable, "-c", ALONE, str(tmp_path), key, how]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert charged(tmp_path) == 1
+    assert ended(tmp_path) == [True]

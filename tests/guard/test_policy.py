@@ -173,7 +173,7 @@ def test_useless_and_dangerous_settings_are_refused_with_the_reason(tmp_path, ch
         ({"guard": {"mode": "shadow"}}, "nothing is refused"),
         ({"guard": {"listen": "0.0.0.0:80"}}, "no TLS"),
         ({"guard": {"strict": False}}, "leave as they come"),
-        ({"guard": {"workers": 2}}, "2 times its rate"),
+        ({"guard": {"workers": 2}, "detectors": {"seeking": {"threshold": 50}}}, "its own share"),
         ({"upstream": {"url": "http://model.example"}}, "in clear"),
         ({}, "probing is not noticed"),
         (

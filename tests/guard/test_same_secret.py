@@ -61,19 +61,53 @@ def test_nothing_is_written_with_another_secret(state, capsys, monkeypatch, argu
     assert f"note: guard.secret: no guard starts on this machine: {SAID}" in out
 
 
-def test_who_deletes_the_named_file_starts_anew(state, capsys, monkeypatch):
+def test_who_empties_the_named_file_starts_anew(state, capsys, monkeypatch):
     monkeypatch.setenv("UNSEEN_GUARD_SECRET", OTHER)
     err = run(capsys, "keys", "add", "policy.toml", "--tenant", "b")[2]
-    assert f"delete guard-state/{FILE} and make all keys again" in err
-    (state / FILE).unlink()
+    assert f"make guard-state/{FILE} an empty file and make all keys again" in err
+    (state / FILE).write_bytes(b"")
     assert run(capsys, "keys", "add", "policy.toml", "--tenant", "b")[0] == 0
-    assert (state / FILE).exists()
+    assert (state / FILE).read_bytes()
+    monkeypatch.setenv("UNSEEN_GUARD_SECRET", SECRET)
+    assert run(capsys, "keys", "add", "policy.toml", "--tenant", "b")[0] == 2
 
 
 def test_an_old_folder_gets_a_check_value(state, capsys):
     (state / FILE).unlink()
     assert run(capsys, "keys", "add", "policy.toml", "--tenant", "b")[0] == 0
     assert (state / FILE).exists()
+
+
+@pytest.mark.parametrize("arguments", [["serve", "policy.toml"], ["keys", "add", "policy.toml", "--tenant", "b"]])
+def test_an_old_folder_takes_no_secret_but_the_one_that_signed_its_log(state, capsys, monkeypatch, arguments):
+    (state / FILE).unlink()
+    before = contents(state)
+    monkeypatch.setenv("UNSEEN_GUARD_SECRET", OTHER)
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert SAID in err
+    assert contents(state) == before
+    assert SAID in run(capsys, "check", "policy.toml")[1]
+    monkeypatch.setenv("UNSEEN_GUARD_SECRET", SECRET)
+    assert run(capsys, "keys", "add", "policy.toml", "--tenant", "b")[0] == 0
+
+
+def test_of_an_old_folder_whose_secret_was_rotated_the_newest_start_counts(state, capsys, monkeypatch):
+    monkeypatch.setenv("UNSEEN_GUARD_SECRET", OTHER)
+    (state / FILE).write_bytes(b"")
+    run(capsys, "keys", "add", "policy.toml", "--tenant", "b")
+    (state / FILE).unlink()
+    monkeypatch.setenv("UNSEEN_GUARD_SECRET", SECRET)
+    assert "another secret" in run(capsys, "keys", "add", "policy.toml", "--tenant", "c")[2]
+    monkeypatch.setenv("UNSEEN_GUARD_SECRET", OTHER)
+    assert run(capsys, "keys", "add", "policy.toml", "--tenant", "c")[0] == 0
+
+
+def test_a_log_that_cannot_be_read_says_nothing_of_the_secret(state):
+    (state / FILE).unlink()
+    for path in (state / "log").glob("worker-*/*.jsonl"):
+        path.write_bytes(b"damaged")
+    require_same(state, OTHER.encode())
 
 
 def test_a_log_of_another_secret_is_told_from_a_broken_one(state, capsys, monkeypatch):
@@ -85,7 +119,7 @@ def test_a_log_of_another_secret_is_told_from_a_broken_one(state, capsys, monkey
     assert "BROKEN" not in out
     assert "worker-1000: NOT PROVEN: it was signed with another secret" in out
     given = out.split("if you know the old one: ")[1].split(". If neither")[0]
-    (state / FILE).unlink()
+    (state / FILE).write_bytes(b"")
     run(capsys, "keys", "add", "policy.toml", "--tenant", "b")
     assert run(capsys, "log", "verify", "policy.toml")[0] == 1
     code, out, _ = run(capsys, "log", "verify", "policy.toml", *given.split())

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import random
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -12,11 +14,12 @@ from tests.guard.test_gateway import ROW, ROWS, conversation, log
 from unseen.errors import FolderError, PolicyError
 from unseen.guard.client import Client
 from unseen.guard.detector import Query, Sighting
+from unseen.guard.detectors import listed
 from unseen.guard.log.entries import Done, Seen
-from unseen.guard.policy import Actions
+from unseen.guard.policy import Actions, read_policy
 from unseen.guard.refusal import Refused
 from unseen.guard.secrets import derive
-from unseen.guard.serving import open_gateway
+from unseen.guard.serving import Worker, open_gateway
 from unseen.guard.shape import coarse_forms, fingerprint
 from unseen.guard.watching import Watch, parts_of, read_standings, released
 
@@ -317,3 +320,40 @@ def test_the_list_of_decoys_is_read_again_at_a_reload_and_a_bad_one_leaves_the_o
 
     first, second, third = asyncio.run(run())
     assert first != second == third
+
+
+def test_a_reload_reads_the_list_of_decoys_once_and_beside_the_requests(tmp_path, monkeypatch):
+    read, threads = listed.read_decoys, []
+    (tmp_path / "decoys.jsonl").write_text('{"inputs": [[9.0, 9.0, 9.0]]}')
+    path = tmp_path / "policy.toml"
+    path.write_text(
+        f"[guard]\nstate = '{tmp_path}/state'\n[upstream]\nurl = 'http://127.0.0.1:9'\n"
+        "[[routes]]\nprotocol = 'mlflow'\n[tiers.a]\nbudget = { lifetime = 10 }\n"
+        f"[detectors.decoys]\nfile = '{tmp_path}/decoys.jsonl'\n"
+    )
+
+    def slow(*given):
+        threads.append(threading.current_thread())
+        time.sleep(0.05)
+        return read(*given)
+
+    async def run():
+        settings = read_policy(path)
+        async with opened(settings, FakeModel()) as gateway:
+            worker = Worker(path, settings, 0, gateway.state.pace, say=lambda _: None)
+            worker._gateway = gateway
+            monkeypatch.setattr(listed, "read_decoys", slow)
+            worker.reload()
+            worker.reload()  # as two signals that come at once
+            while len(worker._old) < 2:  # noqa: ASYNC110 - a list has no event
+                await asyncio.sleep(0.001)
+            known = worker.current().watch._detectors[0].known
+            worker._watching.cancel()
+            for other in [worker.current(), *worker._old]:
+                await other.upstream.close()
+            return known, gateway.watch._detectors[0].known
+
+    known, before = asyncio.run(run())
+    assert len(threads) == 2
+    assert threading.main_thread() not in threads
+    assert known == before

@@ -249,3 +249,26 @@ def test_the_public_names_are_there():
         assert getattr(unseen.guard, name) is not None
     with pytest.raises(AttributeError):
         _ = unseen.guard.nothing
+
+
+def test_what_is_refused_for_its_shape_is_written_down(tmp_path):
+    routes = [{"protocol": "mlflow", "features": [f"x{place}" for place in range(X.shape[1])]}]
+    guarded = wrap(MODEL, policy(tmp_path, tiers=TIERS, routes=routes))
+    for bad in (X[:2, :3], pd.DataFrame(X[:2]), [[["a"]]], [["a", "b", "c"], ["d"]]):
+        with pytest.raises((Refused, DataError, ValueError)):
+            guarded.predict_proba(bad)
+    with pytest.raises(DataError, match="at least one record"):
+        guarded.predict(X[:0])
+    guarded.close()
+    assert [(entry.status, entry.client) for entry in log(tmp_path)] == [(400, "in-process")] * 5
+    assert {entry.reason for entry in log(tmp_path)} <= {"shape", "field"}
+    assert used(tmp_path, "key:") == {}
+
+
+def test_what_the_route_does_not_give_is_refused_and_written_down(tmp_path):
+    routes, tiers = [{"protocol": "mlflow", "answers": "labels"}], {"bare": {"budget": {"lifetime": 1000}}}
+    guarded = wrap(MODEL, policy(tmp_path, routes=routes, tiers=tiers))
+    with pytest.raises(Refused, match="no probabilities"):
+        guarded.predict_proba(X[:2])
+    guarded.close()
+    assert [(entry.status, entry.reason) for entry in log(tmp_path)] == [(404, "unknown_route")]

@@ -32,7 +32,7 @@ def padded(body: bytes) -> bytes:
 
 def unreadable() -> Refused:
     """Return what a client is told where an answer is none that the policy describes."""
-    return upstream_failed("The model's answer was not one that the policy describes; it was withheld.")
+    return upstream_failed("answer", "The model's answer was not one that the policy describes; it was withheld.")
 
 
 class Controls:

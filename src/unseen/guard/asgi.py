@@ -39,7 +39,7 @@ class App:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request. Anything but HTTP is refused."""
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await live(receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
@@ -173,7 +173,8 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _lifespan(receive: Receive, send: Send) -> None:
+async def live(receive: Receive, send: Send) -> None:
+    """Say yes to the beginning and the end of a server's life."""
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})

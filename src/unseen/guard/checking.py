@@ -19,7 +19,15 @@ from unseen.guard.protocols import adapter_of
 
 SIGNATURES = {"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA", "Ed25519"}
 ROWS = {"mlflow", "open-inference-v2", "kserve-v1", "json"}
-ONLY_OF = {"models": {"openai"}, "fields": {"json"}, "features": ROWS, "shape": ROWS}  # the protocols of a key
+V2 = "open-inference-v2"
+ONLY_OF = {  # the protocols of a key
+    "models": {"openai"},
+    "fields": {"json"},
+    "features": ROWS,
+    "shape": ROWS,
+    "shapes": {V2},
+    "b64": {"kserve-v1"},
+}
 ANY_KEY = b"any key will do to see whether"  # controls are made once to be checked, and thrown away
 
 
@@ -45,16 +53,16 @@ def note(place: str, sentence: str) -> Finding:
     return Finding(refused=False, place=place, sentence=sentence)
 
 
-def findings(policy: Policy) -> list[Finding]:
-    """Return everything there is to say against a policy, what is refused first."""
+def findings(policy: Policy, *, lists: bool = True) -> list[Finding]:
+    """Return everything there is to say against a policy, what is refused first; `lists` reads the files it names."""
     found = [*_tiers(policy), *_routes(policy), *_server(policy), *_exports(policy)]
-    found += [*_detectors(policy), *_oidc(policy)]
+    found += [*_detectors(policy, lists), *_oidc(policy)]
     return sorted(found, key=lambda finding: not finding.refused)
 
 
-def refuse_useless(policy: Policy) -> None:
+def refuse_useless(policy: Policy, *, lists: bool = True) -> None:
     """Raise `PolicyError` with the first thing that is refused."""
-    for finding in findings(policy):
+    for finding in findings(policy, lists=lists):
         if finding.refused:
             raise PolicyError(f"{finding.place}: {finding.sentence}")
 
@@ -122,7 +130,7 @@ def _draws(policy: Policy) -> Iterator[Finding]:
 
 def closed(route: Route) -> bool:
     """Whether one record can be written in one way only: its fields are named, or it is an array of one shape."""
-    return bool(route.features or (route.shape and route.protocol != "open-inference-v2"))
+    return bool(route.features or (route.shape and route.protocol != V2))
 
 
 def _controls(policy: Policy, name: str, tier: Tier) -> Iterator[Finding]:
@@ -182,10 +190,13 @@ def _open(route: Route, tier: Tier, made: Sequence[Hardening], place: str) -> It
     what = [control.name for control in made if control.control.keyed] if _kinds(route) != {"labels"} else []
     what += ["budget.per_neighbourhood"] if tier.budget.per_neighbourhood is not None else []
     where = f"{' and '.join(what)} on route {route.name or route.protocol}"
-    if what and not closed(route):
+    if what and route.b64:
+        sentence = "every byte that a client changes would make one record another: take it away, or the route's b64"
+        yield refuse(place, f"{where}: {sentence}.")
+    elif what and not closed(route):
         sentence = "a field more, or one by another name, would make one record another: set the route's features"
         yield refuse(place, f"{where}: {sentence} (or, for arrays, shape).")
-    elif what and route.protocol == "open-inference-v2" and not route.shape and not route.scales:
+    elif what and route.protocol == V2 and not (route.shape or route.shapes or route.scales):
         yield note(place, f"{where}: an input may have any number of values: set the route's shape, such as [12].")
 
 
@@ -209,6 +220,9 @@ def _routes(policy: Policy) -> Iterator[Finding]:
             )
             yield note(place, sentence)
         yield from _records(route, place)
+        if route.b64:
+            sentence = "bytes are told apart by a digest: a changed byte is another record to detectors and to the log."
+            yield note(place, sentence)
         if route.protocol in {"open-inference-v2", "kserve-v1"} and not route.path:
             path = f"/{route.protocol[-2:]}/models/credit"
             yield note(place, f"every model and version of the upstream may be asked: set path, such as '{path}'.")
@@ -226,13 +240,24 @@ def _records(route: Route, place: str) -> Iterator[Finding]:
             yield refuse(place, f"{key} says nothing for protocol {route.protocol}.")
     if len(set(route.features)) < len(route.features):
         yield refuse(place, "features names one field twice.")
-    if route.protocol == "open-inference-v2":
-        return
-    if route.shape and len(route.features) > 1:
+    if route.shapes and route.shape:
+        yield refuse(place, "shape and shapes both say what an input is: shape for all alike, shapes for each.")
+    if route.shapes and route.shapes.keys() != set(route.features):
+        yield refuse(place, "shapes has one shape for each of the inputs that features names in order, and no others.")
+    if route.protocol != V2 and route.shape and len(route.features) > 1:
         yield refuse(place, "features names one field at most where a record is an array of some shape.")
-    count = prod(route.shape) if route.shape else len(route.features)
+    count, said = _values(route)
     if route.scales and count and len(route.scales) != count:
-        yield refuse(place, f"a record has {count} values by features or shape, and {len(route.scales)} by scales.")
+        yield refuse(place, f"a record has {count} values by {said}, and {len(route.scales)} by scales.")
+
+
+def _values(route: Route) -> tuple[int, str]:
+    """Return how many values a record has, and what says so; 0 where nothing does."""
+    if route.shapes:
+        return sum(map(prod, route.shapes.values())), "shapes"
+    if route.protocol == V2:
+        return len(route.features) * prod(route.shape) if route.shape else 0, "features and shape"
+    return prod(route.shape) if route.shape else len(route.features), "features or shape"
 
 
 def _server(policy: Policy) -> Iterator[Finding]:
@@ -253,13 +278,8 @@ def _server(policy: Policy) -> Iterator[Finding]:
         yield note("guard.mode", sentence)
     if not server.strict:
         yield note("guard.strict", "false: numbers that the policy does not speak of leave as they come.")
-    if server.workers > 1:
-        sentence = (
-            f"rates hold for each worker: a client may reach {server.workers} times its rate; budgets hold for all."
-        )
-        yield note("guard.workers", sentence)
-        if policy.detectors:
-            yield note("guard.workers", "each worker's detectors see its own share of a client's queries.")
+    if server.workers > 1 and policy.detectors:
+        yield note("guard.workers", "each worker's detectors see its own share of a client's queries.")
 
 
 def _upstream(policy: Policy) -> Iterator[Finding]:
@@ -290,11 +310,13 @@ def _places(policy: Policy) -> Iterator[Finding]:
             )
 
 
-def _detectors(policy: Policy) -> Iterator[Finding]:
+def _detectors(policy: Policy, lists: bool) -> Iterator[Finding]:
     if not policy.detectors:
         yield note("detectors", "there is none: probing is not noticed; see unseen guard calibrate.")
     try:
-        learn_decoys(from_settings(policy.detectors), policy, ANY_KEY)
+        made = from_settings(policy.detectors)
+        if lists:
+            learn_decoys(made, policy, ANY_KEY)
     except InputError as error:
         yield refuse("detectors", str(error))
     if not policy.actions.ladder:

@@ -332,7 +332,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _shred(arguments: argparse.Namespace) -> int:
-    from unseen.guard.gateway import tenant_key_path
+    from unseen.guard.tenant_keys import tenant_key_path
 
     policy = read_policy(arguments.policy)
     path = tenant_key_path(Path(policy.guard.state), arguments.tenant)

@@ -5,6 +5,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from unseen.guard.outbox import Delayed, Outbox
+
 HEAD_BYTES = 32_768
 
 
@@ -31,16 +33,17 @@ class GuardedHttp(HttpToolsProtocol):
     """
 
     patience_s = 10.0
+    outbox = Outbox()  # of all connections of a server
     _open = False  # whether a request has begun and is not whole
-    _head = False  # whether its head is not whole
     _bytes = 0  # of the head, or since a part of the body came
-    _body = False  # whether a part of the body came with what came last
-    _large = False  # whether more came at once than a head may have
+    _mixed = False  # whether a part of a body, or the end of a request, came with what came last
+    _least = HEAD_BYTES  # how much must have come at once for a head to be measured once it is whole
+    _large = False  # whether that much came
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first request."""
-        super().connection_made(transport)
+        super().connection_made(Delayed(transport, self.outbox))
         self._timer = self.loop.call_later(self.patience_s, self._late)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -50,13 +53,17 @@ class GuardedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came; wait for the rest where it does not end a request."""
-        self._large = len(data) > HEAD_BYTES
+        self._large = len(data) > self._least
+        self._mixed = False
         super().data_received(data)
         if not self._open:
-            self._rest()
             return
-        self._bytes = 0 if self._body else self._bytes + len(data)
-        self._body = False
+        if not self._mixed:
+            self._bytes += len(data)
+        elif self._head:  # how much of it is of this head is not known
+            self._least = 0
+        else:
+            self._bytes = 0
         if self._bytes > HEAD_BYTES:
             self.send_400_response("The head of the request, or what is around its body, is too long.")
         elif self._timer is None:
@@ -64,36 +71,43 @@ class GuardedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._open = self._head = True
-        self._body = False
+        self._open = True
         self._bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Its head is whole: what is asked for is a path, and nothing else; what is raised here becomes a 400."""
-        self._head = False
         if self.url[:1] != b"/" or b"#" in self.url:
             raise ValueError("no path")
-        if self._large and sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
-            raise ValueError("too long a head")
+        if self._large:
+            self._least = HEAD_BYTES
+            if sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
+                raise ValueError("too long a head")
         super().on_headers_complete()
         self.headers = NO_MORE
 
     def on_body(self, body: bytes) -> None:
         """A part of its body comes."""
-        self._body = True
+        self._mixed = True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """It is whole."""
         self._open = False
+        self._mixed = True
+        self._rest()
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, and let the application write it down."""
-        self._open = self._head = False
+        self._open = False
         self._note("bad-http")
         super().send_400_response(msg)
+
+    @property
+    def _head(self) -> bool:
+        """Whether the head of a request that is open is not whole."""
+        return self.headers is not NO_MORE
 
     def _note(self, what: str) -> None:
         if (note := getattr(self.app, "unreadable", None)) is not None:

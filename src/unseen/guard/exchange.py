@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from unseen.control import Floats
 from unseen.guard.answering import NO_CONTROLS, Controls
 from unseen.guard.client import Client
@@ -58,16 +60,18 @@ class Exchange:
         return self.question.records if isinstance(self.question, Question) else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """What leaves: a body, or the events of a stream."""
 
     status: int
     content_type: bytes = b"application/json"
-    body: bytes = field(default=b"", repr=False)
-    events: AsyncIterator[bytes] | None = field(default=None, repr=False)
+    body: bytes = b""
+    events: AsyncIterator[bytes] | None = None
     wait_s: float | None = None
     reason: str = "answered"
+
+    def __repr__(self) -> str:
+        return f"Reply(status={self.status}, reason={self.reason!r})"
 
 
 Handler = Callable[[Exchange], Awaitable[Reply]]

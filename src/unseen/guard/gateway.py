@@ -1,20 +1,19 @@
 """The guard on one page: a policy, its state, and the layers that a request goes through."""
 
 import asyncio
-import hashlib
+import logging
 import os
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from unseen import __version__
-from unseen.disk import held, write_whole
-from unseen.errors import FolderError, PolicyError
+from unseen.disk import held
+from unseen.errors import FolderError, PolicyError, UnseenError
 from unseen.guard.answering import Controls
 from unseen.guard.budget import Store
 from unseen.guard.checking import hardenings
@@ -29,22 +28,28 @@ from unseen.guard.layers.paced import paced
 from unseen.guard.layers.recorded import recorded
 from unseen.guard.layers.understood import understood
 from unseen.guard.leases import Leases
+from unseen.guard.log import chain
 from unseen.guard.log.entries import Done
+from unseen.guard.log.tips import tips_folder, tips_path
 from unseen.guard.log.writer import Writer
 from unseen.guard.neighbourhood import Neighbourhoods
-from unseen.guard.pace import Pace
+from unseen.guard.pace import Pace, Turns
 from unseen.guard.policy import Policy
 from unseen.guard.protocols import adapter_of
+from unseen.guard.refusal import Refused
 from unseen.guard.same_secret import require_same
 from unseen.guard.secrets import derive, read_secret, strong
 from unseen.guard.stores import open_store
-from unseen.guard.unusable import give_to_owner_of
+from unseen.guard.tenant_keys import TenantKey, look_at_tenant_key, tenant_key_path
+from unseen.guard.unusable import give_to_owner_of, unusable
 from unseen.guard.upstream import Upstream
 from unseen.guard.watching import Watch
 
+LOG = logging.getLogger("unseen.guard")
 OUTSIDE = 1_000  # the first place of commands, beyond those of workers
 LOOK_S = 1.0  # how often the file of a tenant's key is looked at for changes made by another process
 PLACES = 256  # processes that may share one state
+signing_key = chain.signing_key  # of the log, from the guard's secret
 
 
 @dataclass(eq=False)
@@ -61,8 +66,9 @@ class State:
     writer: Writer
     counts: Counts = field(default_factory=Counts)
     shipping: Shipping | None = None
-    pace: Pace = field(default_factory=Pace)
-    tenants: dict[str, "TenantKey"] = field(default_factory=dict, repr=False)
+    pace: Turns = field(default_factory=Pace)
+    tenants: dict[str, TenantKey] = field(default_factory=dict, repr=False)
+    damaged: set[Path] = field(default_factory=set)  # files of tenants' keys that hold none, and were told of
 
     def tenant_key(self, tenant: str) -> bytes:
         """Return the key of a tenant's fingerprints, made when first needed.
@@ -71,8 +77,24 @@ class State:
         """
         known = self.tenants.get(tenant)
         if known is None or not 0 <= time.monotonic() - known.looked < LOOK_S:
-            known = self.tenants[tenant] = look_at_tenant_key(tenant_key_path(self.folder, tenant), known)
+            known = self.tenants[tenant] = self._look(tenant_key_path(self.folder, tenant), known)
         return known.key
+
+    def _look(self, path: Path, known: TenantKey | None) -> TenantKey:
+        """Return the key in a file. Raises `Refused` where there is none; that is told when it is first seen."""
+        try:
+            found = look_at_tenant_key(path, known)
+        except (OSError, FolderError) as error:
+            if path not in self.damaged:
+                self.damaged.add(path)
+                LOG.error("unseen guard: %s", unusable(path, error) if isinstance(error, OSError) else error)  # noqa: TRY400
+                with suppress(OSError, UnseenError):  # a log that fails is said of the request itself
+                    self.writer.append(Done, what="fingerprint-key-damaged", detail=path.name)
+            raise Refused(
+                503, "fingerprint_key", "The guard lacks a key of its own now, and answers nothing."
+            ) from None
+        self.damaged.discard(path)
+        return found
 
     def snapshot(self) -> Snapshot:
         """Return what this worker has counted."""
@@ -80,8 +102,8 @@ class State:
         return self.counts.snapshot(self.leases.waits, self.leases.wait_s, exports)
 
     def close_now(self) -> None:
-        """Do what `close` does, where no lease was taken: for callers outside an event loop."""
-        self.leases.thread.shutdown()
+        """Do what `close` does: for callers outside an event loop."""
+        self._tell_stranded(self.leases.close_now())
         self.store.close()
         if self.shipping is not None:
             self.shipping.close()
@@ -91,13 +113,18 @@ class State:
 
     async def close(self) -> None:
         """Give back what is held, send what exports wait for, sign the log's last head, let go of everything."""
-        await self.leases.close()
+        self._tell_stranded(await self.leases.close())
         self.store.close()
         if self.shipping is not None:
             await asyncio.to_thread(self.shipping.close)
             self.shipping.settle()
         self.writer.close()
         self.place.close()
+
+    def _tell_stranded(self, count: int) -> None:
+        if count:
+            with suppress(OSError, UnseenError):
+                self.writer.append(Done, what="charges-stranded", count=count)
 
 
 def open_state(policy: Policy, worker: int = 0) -> State:
@@ -151,7 +178,8 @@ def changes_written(policy: Policy, what: str, *, client: str, detail: str) -> N
         writer.append(Done, what=what, client=client, detail=detail)
         writer.close()
         chain = log / f"worker-{worker}"
-        give_to_owner_of(log.parent, log, log / f"worker-{worker}.lock", chain, *chain.iterdir())
+        kept = [path for path in (tips_folder(log), tips_path(chain)) if path.exists()]
+        give_to_owner_of(log.parent, log, log / f"worker-{worker}.lock", chain, *chain.iterdir(), *kept)
 
 
 def _free_place(log: Path, first: int) -> tuple[int, IO[str]]:
@@ -161,52 +189,6 @@ def _free_place(log: Path, first: int) -> tuple[int, IO[str]]:
     raise FolderError(f"{PLACES} guards write in {log} already: give this one a state of its own.")
 
 
-def signing_key(secret: bytes) -> Ed25519PrivateKey:
-    """Return the key that signs the log."""
-    return Ed25519PrivateKey.from_private_bytes(derive(secret, "log signatures"))
-
-
-def tenant_key_path(folder: Path, tenant: str) -> Path:
-    """Return where the key of a tenant's fingerprints stands."""
-    return folder / "fingerprint-keys" / hashlib.sha256(tenant.encode()).hexdigest()[:32]
-
-
-@dataclass(frozen=True, slots=True)
-class TenantKey:
-    """The key of a tenant's fingerprints; `file` tells its file from another, `looked` is when they were compared."""
-
-    key: bytes = field(repr=False)
-    file: tuple[int, int]
-    looked: float
-
-
-def look_at_tenant_key(path: Path, known: TenantKey | None) -> TenantKey:
-    """Return what was known where the file is the one it was read from; otherwise what it holds, made if it is gone."""
-    with suppress(FileNotFoundError):
-        if known is not None and known.file == _identity(path.stat()):
-            return replace(known, looked=time.monotonic())
-    return read_tenant_key(path)
-
-
-def read_tenant_key(path: Path) -> TenantKey:
-    """Return the random key of a tenant's fingerprints, made if there is none; deleting its file shreds them."""
-    if not path.exists():
-        made = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
-        write_whole(made, os.urandom(32))
-        with suppress(FileExistsError):  # of two workers that make one, the first is taken by both
-            os.link(made, path)
-        made.unlink()
-    with path.open("rb") as file:
-        found, key = os.fstat(file.fileno()), file.read()
-    if len(key) != 32:
-        raise FolderError(f"{path} does not hold a fingerprint key: restore it, or delete it to shred what it made.")
-    return TenantKey(key, _identity(found), time.monotonic())
-
-
-def _identity(found: os.stat_result) -> tuple[int, int]:
-    return found.st_ino, found.st_mtime_ns
-
-
 class Gateway:
     """One policy, checked by `serving.open_gateway` and ready to answer: `handle` takes an exchange through all layers.
 
@@ -214,7 +196,13 @@ class Gateway:
     """
 
     def __init__(
-        self, policy: Policy, state: State, upstream: Upstream, watch: Watch, tokens: Tokens | None = None
+        self,
+        policy: Policy,
+        state: State,
+        upstream: Upstream,
+        watch: Watch,
+        tokens: Tokens | None = None,
+        decoys: frozenset[bytes] | None = None,
     ) -> None:
         self.policy = policy
         self.state = state
@@ -226,7 +214,7 @@ class Gateway:
         self._usual = {name: Controls(controls) for name, controls in own.items()}
         self._tightened = {name: Controls([*controls, *labels]) for name, controls in own.items()}
         self.handle: Handler = self._stack(tokens)
-        watch.learn(policy, derive(state.secret, "detectors"))
+        watch.learn(policy, derive(state.secret, "detectors"), decoys)
 
     def _stack(self, tokens: Tokens | None) -> Handler:
         """Build the layers from the inside out."""

@@ -77,10 +77,15 @@ def _hour(entry: Asked) -> str:
 def why(entry: Asked) -> str:
     """Return the reason of a request; where the model's server was it, what there was of it.
 
-    With 200 there was an answer that the policy does not describe, or one longer than it allows.
+    Logs of earlier versions have one word, `upstream`, that stands for all of it: with 200 there was an answer that the
+    policy does not describe, or one longer than it allows.
     """
+    if entry.reason == "upstream_failed":
+        return f"upstream_failed (its status {entry.upstream})"
     if entry.reason != "upstream":
         return entry.reason
+    if entry.replayed:
+        return "upstream (repeated for an idempotency key)"
     if entry.upstream == 200:
         return "upstream (its answer is none that the policy lets through)"
     return f"upstream (its status {entry.upstream})" if entry.upstream else "upstream (no whole answer in time)"

@@ -4,6 +4,7 @@ What a worker holds is already charged in the store: a crash strands it, and not
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from unseen.guard.budget import Ask, Charge, Grant, Store
 
 Waiting = tuple[Sequence[Charge], "asyncio.Future[Charge | None]"]
+LOG = logging.getLogger("unseen.guard")
+STRANDED = "unseen guard: the store failed at the end (%s): %d records held of %d accounts stay charged."
 NEAR = "near:"  # accounts of neighbourhoods: too many to keep a stock of each
 SHARE = 100  # workers together hold at most a hundredth of a cap, so that small caps are not stranded in leases
 
@@ -54,17 +57,40 @@ class Leases:
             else:
                 self._stock_up(charge.account, charge.amount, charge.cap)
 
-    async def close(self) -> None:
-        """Give back what is held. Nothing may be reserved afterwards."""
+    async def close(self) -> int:
+        """Give back what is held; return how much of it the store did not take. Nothing may be reserved afterwards."""
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
+        held, stranded = self._held(), 0
+        if held:
+            stranded = await asyncio.get_running_loop().run_in_executor(self.thread, self._give_back, held)
+        self.thread.shutdown()
+        return stranded
+
+    def close_now(self) -> int:
+        """Do what `close` does: for callers outside an event loop."""
+        self.thread.shutdown()
+        return self._give_back(self._held())
+
+    def _held(self) -> dict[str, int]:
+        """Take out of the stock all that is held, by account."""
         held = {account: left for account, left in self._left.items() if left > 0}
         for account, left in self._back.items():
             held[account] = held.get(account, 0) + left
         self._left.clear()
-        if held:
-            await asyncio.get_running_loop().run_in_executor(self.thread, self._store.give_back, held)
-        self.thread.shutdown()
+        self._back.clear()
+        return held
+
+    def _give_back(self, held: dict[str, int]) -> int:
+        """Give back at the end; what a store that fails does not take stays charged, and the operator is told."""
+        try:
+            if held:
+                self._store.give_back(held)
+        except Exception as error:  # noqa: BLE001 - whatever the store raised: the end goes on
+            count = sum(held.values())
+            LOG.error(STRANDED, type(error).__name__, count, len(held))  # noqa: TRY400
+            return count
+        return 0
 
     def _take(self, charges: Sequence[Charge]) -> bool:
         left, caps = self._left, self._caps

@@ -1,11 +1,12 @@
 """The guard as ASGI middleware: in front of an application of the same process, without a second server."""
 
 import asyncio
+import atexit
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
-from unseen.guard.asgi import App, Receive, Send
+from unseen.guard.asgi import App, Receive, Send, live
 from unseen.guard.gateway import Gateway, open_state
 from unseen.guard.policy import Policy, policy_from, read_policy
 from unseen.guard.serving import open_gateway
@@ -15,7 +16,8 @@ from unseen.guard.upstreams.application import OUTER, Application, ApplicationUp
 class Middleware:
     """Answers for `app` as a policy says. `upstream` of the policy is not asked: `app` is.
 
-    With Starlette or FastAPI: `app.add_middleware(Middleware, policy="policy.toml")`.
+    With Starlette or FastAPI: `app.add_middleware(Middleware, policy="policy.toml")`. The guard is closed at the end of
+    the server's lifespan; where nobody tells of that, by `aclose`, or else when the process ends in order.
     """
 
     def __init__(self, app: Application, policy: Policy | dict[str, Any] | str | Path) -> None:
@@ -34,12 +36,13 @@ class Middleware:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request; the application hears of the beginning and the end of the server's life as ever."""
         if scope["type"] == "lifespan":
-            await self._app(scope, self._ending(receive), self._closing(send))
+            await self._live(scope, self._ending(receive), self._closing(send))
             return
         if self._gateway is None:
             state = open_state(self._policy)
             self._gateway = open_gateway(self._policy, state, upstream=ApplicationUpstream(self._app, self._policy))
             self._watching = asyncio.create_task(self._gateway.watch.run())
+            atexit.register(self._close_now)
         outer = OUTER.set(scope)
         try:
             await self._guard(scope, receive, send)
@@ -50,6 +53,40 @@ class Middleware:
         if self._gateway is None:
             raise RuntimeError("the guard is not open yet")
         return self._gateway
+
+    async def aclose(self) -> None:
+        """Give back what is held of the budgets, and sign the log; the next request would open the guard again."""
+        if (gateway := self._let_go()) is not None:
+            await gateway.upstream.close()
+            await gateway.state.close()
+
+    def _close_now(self) -> None:
+        if (gateway := self._let_go()) is not None:
+            gateway.state.close_now()
+
+    def _let_go(self) -> Gateway | None:
+        gateway, self._gateway = self._gateway, None
+        atexit.unregister(self._close_now)
+        if self._watching is not None and not self._watching.get_loop().is_closed():
+            self._watching.cancel()
+        return gateway
+
+    async def _live(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Let the application hear of the server's life; one that does not listen to it is spoken for."""
+        listens = False
+
+        async def listening() -> MutableMapping[str, Any]:
+            nonlocal listens
+            listens = True
+            return await receive()
+
+        try:
+            await self._app(scope, listening, send)
+        except Exception:
+            if listens:
+                raise
+        if not listens:
+            await live(receive, send)
 
     def _ending(self, receive: Receive) -> Receive:
         async def receiving() -> MutableMapping[str, Any]:
@@ -62,11 +99,8 @@ class Middleware:
 
     def _closing(self, send: Send) -> Send:
         async def sending(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "lifespan.shutdown.complete" and self._gateway is not None:
-                gateway, self._gateway = self._gateway, None
-                if self._watching is not None:
-                    self._watching.cancel()
-                await gateway.state.close()
+            if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
+                await self.aclose()
             await send(message)
 
         return sending

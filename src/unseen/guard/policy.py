@@ -65,8 +65,8 @@ class Route(_Noun, frozen=True):
 
     `outputs` says it for named outputs, columns or JSON pointers; `classes` is how many classes there are, where known.
     `features` names what a record has, and nothing else is let in: its columns, or, for open-inference-v2, the inputs.
-    `shape` is that of one record where it is more than a row, such as [28, 28]; `path` the one model of a V1 or V2
-    server, such as "/v2/models/credit".
+    `shape` is that of one record where it is more than a row, such as [28, 28]; `shapes` says it for each input of
+    `features`, where they differ. `path` is the one model of a V1 or V2 server, such as "/v2/models/credit".
     """
 
     protocol: Protocol
@@ -78,6 +78,8 @@ class Route(_Noun, frozen=True):
     fields: tuple[str, ...] = ()  # json: pointers to what else of a request is let through
     features: tuple[str, ...] = ()
     shape: tuple[int, ...] = ()
+    shapes: dict[str, tuple[int, ...]] = {}  # open-inference-v2: [] is one number a record
+    b64: bool = False  # kserve-v1: whether values may be bytes, as {"b64": TEXT}
     width: int = 1  # how many numbers the answer to one record has, where it is values
     classes: int | None = None
     step: float = 0.01  # grid of the coarse form of a number, in units of its scale
@@ -364,4 +366,7 @@ def _counts(policy: Policy) -> list[tuple[str, float, float | None]]:
     for number, route in enumerate(policy.routes):
         found += [(f"routes {number + 1}.step", 1e-12, route.step), (f"routes {number + 1}.width", 1, route.width)]
         found += [(f"routes {number + 1}.shape", 1, size) for size in route.shape]
+        found += [
+            (f"routes {number + 1}.shapes.{name}", 1, size) for name in route.shapes for size in route.shapes[name]
+        ]
     return found

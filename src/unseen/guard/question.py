@@ -1,15 +1,16 @@
 """Question: one request as its protocol's reader understood it; and what an adapter of a protocol must do."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from unseen.guard.answering import Answering
 from unseen.guard.policy import Route
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """What is asked: `records` of them, `rows` as lists, mappings or texts, and the body that is sent on.
 
     `path` is where, below the upstream's address, written by the adapter and not by the client. `seeking` names the
@@ -18,11 +19,14 @@ class Question:
 
     path: str
     records: int
-    rows: Sequence[Any] = field(repr=False)
-    body: Any = field(repr=False)
+    rows: Sequence[Any]
+    body: Any
     seeking: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     stream: bool = False
+
+    def __repr__(self) -> str:
+        return f"Question(path={self.path!r}, records={self.records})"
 
 
 @dataclass(frozen=True, slots=True)

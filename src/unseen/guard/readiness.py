@@ -10,12 +10,13 @@ from unseen.guard.keys import KeyRing
 from unseen.guard.policy import Policy
 from unseen.guard.same_secret import other_secret
 from unseen.guard.secrets import read_secret, strong
+from unseen.guard.tenant_keys import damaged
 
 HERE = "no guard starts on this machine:"
 
 
 def missing(policy: Policy) -> Iterator[Finding]:
-    """Yield a note for each secret that cannot be read here, and where no key opens. Writes nothing."""
+    """Yield a note for each secret and tenant's key that cannot be read here, and for want of a key. Writes nothing."""
     strongs = {"guard.secret": policy.guard.secret, "guard.admin_token": policy.guard.admin_token}
     plain = {"upstream.authorization": policy.upstream.authorization, "store.url": policy.store.url}
     plain |= {f"log.exports {n}.authorization": one.authorization for n, one in enumerate(policy.log.exports, 1)}
@@ -29,6 +30,8 @@ def missing(policy: Policy) -> Iterator[Finding]:
             said = str(error)
         if said:
             yield note(place, f"{HERE} {said}")
+    for one in damaged(Path(policy.guard.state)):
+        yield note("guard.state", f"a tenant is not answered: {one}")
     try:
         keys = KeyRing(Path(policy.guard.state), b"").all()
     except InputError as error:

@@ -2,13 +2,17 @@
 
 import msgspec
 
+AGAIN = "try again."  # the end of a sentence, where the same request may be answered later
+
 
 class Refused(Exception):
-    """A request that ends here. `reason` is for the log and the programs of clients, the sentence is for people.
+    """A request that ends here. `reason` is for the log, metrics and programs of clients, the sentence for people.
 
-    `wait_s` is when it makes sense to ask again; `upstream` the status that the model's server gave, where it gave one.
+    `code` is what programs of clients are told instead, where that is less. `wait_s` is when it makes sense to ask
+    again; `upstream` the status that the model's server gave, where it gave one.
     """
 
+    code = ""
     upstream = 0
 
     def __init__(self, status: int, reason: str, sentence: str, wait_s: float | None = None) -> None:
@@ -21,7 +25,8 @@ class Refused(Exception):
     @property
     def body(self) -> bytes:
         """The answer, in the form that OpenAI's clients and plain ones both read."""
-        return msgspec.json.encode({"error": {"message": self.sentence, "type": self.reason, "code": self.reason}})
+        code = self.code or self.reason
+        return msgspec.json.encode({"error": {"message": self.sentence, "type": code, "code": code}})
 
 
 def bad(reason: str, sentence: str) -> Refused:
@@ -29,6 +34,8 @@ def bad(reason: str, sentence: str) -> Refused:
     return Refused(400, reason, sentence)
 
 
-def upstream_failed(sentence: str, status: int = 502) -> Refused:
-    """Return what a client is told when the model's server did not give a usable answer."""
-    return Refused(status, "upstream", sentence)
+def upstream_failed(reason: str, sentence: str, status: int = 502) -> Refused:
+    """Return what a client is told when the model's server did not give a usable answer: one word, whatever it was."""
+    refused = Refused(status, f"upstream_{reason}", sentence)
+    refused.code = "upstream"
+    return refused

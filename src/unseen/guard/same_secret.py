@@ -17,33 +17,53 @@ FILE = "secret.check"
 def require_same(folder: Path, secret: bytes) -> None:
     """Raise `PolicyError` where the keys and the log in `folder` were made with another secret.
 
-    Where nothing says which, as in a new folder, this secret is written down: a keyed hash, which tells nothing of it.
+    Where nothing says which, as in a new folder, or the owner emptied the file to start anew, this secret is written
+    down: a keyed hash, which tells nothing of it.
     """
     if said := other_secret(folder, secret):
         raise PolicyError(said)
     path = folder / FILE
-    if not path.exists():
+    if not _kept(path):
         check_usable(folder)
         write_whole(path, f"{_check(secret)}\n".encode())
         give_to_owner_of(folder, path)
 
 
 def other_secret(folder: Path, secret: bytes) -> str:
-    """Return the sentence that says that this is another secret, or "" where it is not, or nothing says which was."""
+    """Return the sentence that says that this is another secret, or "" where it is not, or nothing says which was.
+
+    Where there is no check value, as of a guard that kept none yet, the key that the log was last begun with says it.
+    """
     path = folder / FILE
-    try:
-        kept = path.read_bytes().strip()
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise unusable(path, error) from None
-    if hmac.compare_digest(kept, _check(secret).encode()):
+    kept = _kept(path)
+    same = _signed_last(folder / "log", secret) if kept is None else hmac.compare_digest(kept, _check(secret).encode())
+    if same or kept == b"":
         return ""
     keys = number_of(len(KeyRing(folder, b"").all()), "key")
     return (
         f"guard.secret is another secret than the one that the {keys} and the log in {folder} were made with: set the "
-        f"old one again; or, to start anew, delete {path} and make all keys again, for none of the old ones will open."
+        f"old one again; or, to start anew, make {path} an empty file and make all keys again, for none of the old "
+        "ones will open."
     )
+
+
+def _kept(path: Path) -> bytes | None:
+    """Return the check value, or None where there is no file."""
+    try:
+        return path.read_bytes().strip()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unusable(path, error) from None
+
+
+def _signed_last(log: Path, secret: bytes) -> bool:
+    """Whether the log names the key of this secret in the segment that was begun last, or has none."""
+    from unseen.guard.log.chain import public_of, signing_key
+    from unseen.guard.log.reading import newest_start
+
+    start = newest_start(log)
+    return start is None or start.public_key == public_of(signing_key(secret)).hex()
 
 
 def _check(secret: bytes) -> str:

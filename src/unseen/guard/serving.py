@@ -19,12 +19,16 @@ from unseen.guard.asgi import App
 from unseen.guard.checking import refuse_useless
 from unseen.guard.connection import GuardedHttp
 from unseen.guard.detectors import from_settings
+from unseen.guard.detectors.listed import decoys_of
 from unseen.guard.gateway import Gateway, State, open_state
 from unseen.guard.keys import KeyRing
 from unseen.guard.log.entries import Done
+from unseen.guard.outbox import Outbox
+from unseen.guard.pace import Pace, Turns
 from unseen.guard.policy import Policy, address_of, read_policy
 from unseen.guard.same_secret import require_same
-from unseen.guard.secrets import read_secret, strong
+from unseen.guard.secrets import derive, read_secret, strong
+from unseen.guard.shared_pace import SharedPace
 from unseen.guard.snapshots import keep_writing
 from unseen.guard.supervising import Supervisor
 from unseen.guard.unusable import unusable
@@ -50,9 +54,10 @@ def serve(path: Path, say: Callable[[str], None] = print) -> int:
         raise PolicyError("nobody could ask: there is no key that opens, and no [oidc]: see unseen guard keys add.")
     require_same(Path(policy.guard.state), strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret"))
     sock = _listen(*address_of(policy.guard.listen))
+    pace: Turns = SharedPace() if policy.guard.workers > 1 else Pace()
 
     def work(number: int, alive: int | None = None) -> int:
-        return _work(Worker(path, policy, number, alive, say if number == 0 else _nothing), sock)
+        return _work(Worker(path, policy, number, pace, alive, say if number == 0 else _nothing), sock)
 
     return work(0) if policy.guard.workers == 1 else Supervisor(policy.guard.workers, work).run()
 
@@ -93,13 +98,20 @@ def _work(worker: "Worker", sock: socket.socket) -> int:
 class Worker:
     """One process: its state, the gateway of the day, and the servers that use it.
 
-    `alive` is a pipe that ends with the process that watches over the workers, if there is one.
+    `pace` is that of all workers; `alive` is a pipe that ends with the process that watches over them, if there is one.
     """
 
     def __init__(
-        self, path: Path, policy: Policy, number: int, alive: int | None = None, say: Callable[[str], None] = print
+        self,
+        path: Path,
+        policy: Policy,
+        number: int,
+        pace: Turns,
+        alive: int | None = None,
+        say: Callable[[str], None] = print,
     ) -> None:
         self._say = say
+        self._pace = pace
         self._alive = alive
         self._path = path
         self._policy = policy
@@ -107,11 +119,14 @@ class Worker:
         self._gateway: Gateway | None = None
         self._watching: asyncio.Task[None] | None = None
         self._counting: asyncio.Task[None] | None = None
+        self._reloads: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()  # of reloads, one after another
         self._old: list[Gateway] = []  # gateways of earlier policies, whose last answers may be on their way
 
     async def run(self, sock: socket.socket) -> None:
         """Answer until the server is told to stop; then let requests end, and close the state."""
         state = open_state(self._policy, self._number)
+        state.pace = self._pace
         try:
             self._gateway = open_gateway(self._policy, state)
             self._watching = asyncio.create_task(self._gateway.watch.run())
@@ -130,7 +145,7 @@ class Worker:
             serving = [server.serve(sockets=[opened]) for server, opened in servers]
             await asyncio.gather(*serving, self._announce([server for server, _ in servers]))
         finally:
-            for task in filter(None, [self._watching, self._counting]):
+            for task in filter(None, [self._watching, self._counting, *self._reloads]):
                 task.cancel()
             for gateway in filter(None, [*self._old, self._gateway]):
                 await gateway.upstream.close()
@@ -165,22 +180,27 @@ class Worker:
         return self._gateway
 
     def reload(self) -> None:
-        """Read the policy again and use it from the next request on; a bad one leaves the old one running."""
-        old = self.current()
-        writer = old.state.writer
-        try:
-            policy = read_policy(self._path)
-            for name in FIXED:
-                if getattr(policy.guard, name) != getattr(old.policy.guard, name):
-                    raise PolicyError(f"guard.{name} changes only by a restart.")
-            for part in ("store", "log"):
-                if getattr(policy, part) != getattr(old.policy, part):
-                    raise PolicyError(f"[{part}] changes only by a restart.")
-            new = open_gateway(policy, old.state, old)
-        except UnseenError as error:
-            sys.stderr.write(f"unseen guard: the new policy is refused, the old one stays: {error}\n")
-            writer.append(Done, what="policy-refused", detail=type(error).__name__)
-            return
+        """Read the policy again and use it once it is read; a bad one leaves the old one running."""
+        task = asyncio.create_task(self._reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _reload(self) -> None:
+        async with self._turn:
+            old = self.current()
+            try:
+                policy = _successor(self._path, old.policy)
+                key = derive(old.state.secret, "detectors")
+                decoys = await asyncio.to_thread(decoys_of, policy, key)  # it may be long, and requests go on
+                new = open_gateway(policy, old.state, old, decoys=decoys)
+            except UnseenError as error:
+                sys.stderr.write(f"unseen guard: the new policy is refused, the old one stays: {error}\n")
+                old.state.writer.append(Done, what="policy-refused", detail=type(error).__name__)
+            else:
+                self._swap(old, new)
+
+    def _swap(self, old: Gateway, new: Gateway) -> None:
+        writer, policy = old.state.writer, new.policy
         writer.policy = policy.digest
         self._gateway = new
         if self._watching is not None:
@@ -199,9 +219,30 @@ class Worker:
             await old.upstream.close()
 
 
-def open_gateway(policy: Policy, state: State, old: Gateway | None = None, upstream: Upstream | None = None) -> Gateway:
-    """Return a gateway over a state; detectors whose settings did not change keep what they know."""
-    refuse_useless(policy)
+def _successor(path: Path, old: Policy) -> Policy:
+    """Return the policy in a file. Raises `PolicyError` where it says what a guard that runs cannot change."""
+    policy = read_policy(path)
+    for name in FIXED:
+        if getattr(policy.guard, name) != getattr(old.guard, name):
+            raise PolicyError(f"guard.{name} changes only by a restart.")
+    for part in ("store", "log"):
+        if getattr(policy, part) != getattr(old, part):
+            raise PolicyError(f"[{part}] changes only by a restart.")
+    return policy
+
+
+def open_gateway(
+    policy: Policy,
+    state: State,
+    old: Gateway | None = None,
+    upstream: Upstream | None = None,
+    decoys: frozenset[bytes] | None = None,
+) -> Gateway:
+    """Return a gateway over a state; detectors whose settings did not change keep what they know.
+
+    `decoys` is the list that the policy names, if it was read already.
+    """
+    refuse_useless(policy, lists=False)  # the gateway reads them itself
     same = old is not None and policy.detectors == old.policy.detectors and policy.actions == old.policy.actions
     shadow = policy.guard.mode == "shadow"
     if old is not None and same and shadow == (old.policy.guard.mode == "shadow"):
@@ -214,7 +255,7 @@ def open_gateway(policy: Policy, state: State, old: Gateway | None = None, upstr
         from unseen.guard.tokens import OidcTokens
 
         tokens = OidcTokens(policy.oidc)
-    return Gateway(policy, state, upstream or open_upstream(policy.upstream), watch, tokens)
+    return Gateway(policy, state, upstream or open_upstream(policy.upstream), watch, tokens, decoys)
 
 
 class QuietServer(uvicorn.Server):
@@ -245,7 +286,7 @@ def _server(app: Any, policy: Policy) -> QuietServer:
 def server_settings(policy: Policy) -> dict[str, Any]:
     """Return what uvicorn is told: HTTP alone, nothing logged, no word of the server, no proxy believed."""
     return {
-        "http": type("PatientHttp", (GuardedHttp,), {"patience_s": policy.guard.read_timeout_s}),
+        "http": type("PatientHttp", (GuardedHttp,), {"patience_s": policy.guard.read_timeout_s, "outbox": Outbox()}),
         "ws": "none",
         "loop": "none",
         "lifespan": "off",

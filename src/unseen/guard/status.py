@@ -13,6 +13,7 @@ from unseen.guard.log.entries import Asked, Done, Start
 from unseen.guard.log.reading import chains, entries, entries_in, segments
 from unseen.guard.policy import Policy
 from unseen.guard.stores import open_store
+from unseen.guard.tenant_keys import damaged
 from unseen.guard.watching import read_standings
 from unseen.guard.words import number_of
 
@@ -29,6 +30,7 @@ def _lines(policy: Policy, folder: Path, now: float) -> Iterator[str]:
     held = _held(policy, folder / "log")
     yield f"policy {policy.digest}{held}, mode {policy.guard.mode}, in front of {policy.upstream.url}"
     yield f"keys: {sum(key.valid(now) for key in keys)} open of {len(keys)}"
+    yield from (f"a tenant is not answered: {error}" for error in damaged(folder))
     yield "budgets used today and in all:"
     yield from _budgets(policy, folder, now)
     yield "clients noticed:"

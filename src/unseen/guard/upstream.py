@@ -1,22 +1,25 @@
 """Upstream: the one server that is asked, whatever library asks it."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from unseen.guard.refusal import Refused, upstream_failed
+import msgspec
+
+from unseen.guard.refusal import AGAIN, Refused, upstream_failed
 
 HEADERS = {"content-type": "application/json", "accept": "application/json", "accept-encoding": "identity"}
 STREAM_HEADERS = HEADERS | {"accept": "text/event-stream"}
 OWN_FAULT = {401, 403, 407, 408, 425, 426, 431, 511}  # of the guard or its settings, not of the client
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What the model's server said."""
 
     status: int
-    body: bytes = field(repr=False)
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Answer(status={self.status})"
 
 
 class Upstream(Protocol):
@@ -37,17 +40,17 @@ class Upstream(Protocol):
 
 def gone() -> Refused:
     """Return what a client is told where the connection failed before or while the model answered."""
-    return upstream_failed("The model's server could not be reached, or broke off its answer; try again.")
+    return upstream_failed("unreachable", f"The model's server could not be reached, or broke off its answer; {AGAIN}")
 
 
 def late() -> Refused:
     """Return what a client is told where the model took longer than the policy allows."""
-    return Refused(504, "upstream", "The model's server did not answer in time; try again.")
+    return upstream_failed("slow", f"The model's server did not answer in time; {AGAIN}", 504)
 
 
 def too_long(status: int) -> Refused:
     """Return what a client is told where the model's answer is over the policy's limit: it was given, with a status."""
-    refused = upstream_failed("The model's answer was longer than the policy allows; it was withheld.")
+    refused = upstream_failed("answer", "The model's answer was longer than the policy allows; it was withheld.")
     refused.upstream = status
     return refused
 
@@ -61,6 +64,6 @@ def refused_by(status: int) -> Refused:
     if 400 <= status < 500 and status not in OWN_FAULT:
         refused = Refused(status, "upstream_refused", f"The model's server refused the request with status {status}.")
     else:
-        refused = upstream_failed(f"The model's server failed with status {status}; try again.")
+        refused = upstream_failed("failed", f"The model's server failed with status {status}; {AGAIN}")
     refused.upstream = status
     return refused

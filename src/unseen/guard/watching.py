@@ -79,13 +79,13 @@ class Watch:
         if self._path.exists() and not self._load():
             raise FolderError(f"{self._path} does not hold standings: restore it, or delete it to forget all.")
 
-    def learn(self, policy: Policy, key: bytes) -> None:
-        """Take the key of the detectors' fingerprints, one for all tenants, and read the list of decoys, if any.
+    def learn(self, policy: Policy, key: bytes, decoys: frozenset[bytes] | None = None) -> None:
+        """Take the key of the detectors' fingerprints, one for all tenants, and the list of decoys, read if it was not.
 
         The log has fingerprints under each tenant's own key; those under this one stay in the detectors' memory, where
         they say that clients of different tenants ask about the same. Raises `PolicyError`; then nothing is changed.
         """
-        learn_decoys(self._detectors, policy, key)
+        learn_decoys(self._detectors, policy, key, decoys)
         self._key = key
 
     def notice(self, exchange: Exchange) -> None:

@@ -88,11 +88,8 @@ class Guarded:
     def predict_proba(self, X: Any) -> Floats:
         """Return hardened probabilities, `(records, classes)`. Raises `Refused`, also where the route gives none."""
         if self._route.answers != "probabilities":
-            raise Refused(
-                404,
-                "unknown_route",
-                f"The policy gives no probabilities: its route answers with {self._route.answers}.",
-            )
+            sentence = f"The policy gives no probabilities: its route answers with {self._route.answers}."
+            raise self._refused(Refused(404, "unknown_route", sentence), self._begun())
         return self._answered(X, self._model.predict_proba, "probabilities")
 
     def predict(self, X: Any) -> Any:
@@ -109,15 +106,12 @@ class Guarded:
     def _answered(self, X: Any, ask: Callable[[Any], Any], kind: Kind) -> Any:
         if self._closed:
             raise Refused(503, "closed", "The guard around this model was closed: wrap it again.")
-        asked = _in_order(X, self._route)
-        rows = fitted(_rows(asked, self._route), self._route)
-        forms = coarse_forms(rows, self._route)
-        key = self._state.tenant_key(HERE)
-        question = Question(HERE, len(rows), rows, None)
-        exchange = Exchange("CALL", HERE, {}, b"", new_id(), time.time(), time.monotonic(), self._client, self._tier)
-        exchange.route, exchange.question, exchange.forms = self._route, question, forms
-        exchange.fingerprints = tuple(fingerprint(key, form) for form in forms)
-        exchange.points = vectors(rows, self._route) if self._placed else None
+        exchange = self._begun()
+        try:
+            asked = self._understood(X, exchange)
+        except Exception as error:
+            self._refused(error, exchange)
+            raise
         with self._lock:
             reason, status = "fault", 500  # whatever ends the call, an interrupt too, until there is an answer
             try:
@@ -130,12 +124,42 @@ class Guarded:
             else:
                 return found
             finally:
-                record(self._state.writer, exchange, status, reason, self._policy.digest)
-                if self._policy.log.durability == "power":
-                    self._state.writer.keep_now()
+                self._write(exchange, status, reason)
                 if status == 200:
                     self._watch.notice(exchange)
                     self._watch.catch_up()
+
+    def _begun(self) -> Exchange:
+        exchange = Exchange("CALL", HERE, {}, b"", new_id(), time.time(), time.monotonic(), self._client, self._tier)
+        exchange.route = self._route
+        return exchange
+
+    def _understood(self, X: Any, exchange: Exchange) -> Any:
+        """Return what the model is asked; the exchange then says what that is. Raises `Refused` or `DataError`."""
+        asked = _in_order(X, self._route)
+        rows = fitted(_rows(asked, self._route), self._route)
+        exchange.forms = coarse_forms(rows, self._route)
+        exchange.points = vectors(rows, self._route) if self._placed else None
+        with self._lock:
+            key = self._state.tenant_key(HERE)
+        exchange.fingerprints = tuple(fingerprint(key, form) for form in exchange.forms)
+        exchange.question = Question(HERE, len(rows), rows, None)
+        return asked
+
+    def _refused(self, error: Exception, exchange: Exchange) -> Exception:
+        """Write down a call that ends before anything is charged, and return why it does."""
+        reason, status = ("shape", 400) if isinstance(error, DataError | ValueError | TypeError) else ("fault", 500)
+        if isinstance(error, Refused):
+            reason, status = error.reason, error.status
+        with self._lock:
+            if not self._closed:
+                self._write(exchange, status, reason)
+        return error
+
+    def _write(self, exchange: Exchange, status: int, reason: str) -> None:
+        record(self._state.writer, exchange, status, reason, self._policy.digest)
+        if self._policy.log.durability == "power":
+            self._state.writer.keep_now()
 
     def _admit(self, exchange: Exchange) -> None:
         """Raise `Refused` where the policy refuses a call."""

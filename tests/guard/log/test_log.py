@@ -16,6 +16,7 @@ from unseen.errors import FolderError
 from unseen.guard.log.chain import public_of
 from unseen.guard.log.entries import Asked, Done, Head, Start
 from unseen.guard.log.reading import entries, segments
+from unseen.guard.log.tips import tips_path
 from unseen.guard.log.verifying import verify, verify_chain
 from unseen.guard.log.writer import Writer
 from unseen.guard.policy import Log
@@ -35,6 +36,14 @@ def written(folder, count=25, **settings_):
         log.append(Done, what="note", detail=f"entry {number}", count=number)
     log.close()
     return folder
+
+
+def killed(log):
+    """Let go of a writer as `kill -9` does: nothing is signed, nothing is kept."""
+    log._thread.shutdown()
+    if log._file >= 0:
+        os.close(log._file)
+    log._file = -1
 
 
 def verdict(folder, keys=None):
@@ -137,6 +146,7 @@ def test_a_torn_tail_is_left_counted_and_survived(tmp_path):
     path = segments(folder)[-1]
     path.write_bytes(path.read_bytes() + b'{"kind":"done","n":99,"t":1')
     assert verdict(folder).bad  # it follows an orderly end
+    tips_path(folder).unlink()  # a killed writer would not have kept the tip of its end
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:4]) + b'{"kind":"done"')
     found = verdict(folder)
     assert (found.bad, found.torn_bytes, found.records) == ("", 14, 4)
@@ -179,7 +189,7 @@ def test_no_acknowledged_record_is_lost_over_kills(tmp_path):
         assert told[: acknowledged + 1] == list(range(acknowledged + 1))
         assert len(told) <= acknowledged + 3  # at most what was written and not yet said
         acknowledged = told[-1]
-        assert verdict(folder).bad == ""
+        assert [one.bad for one in verify(tmp_path, [public_of(KEY)])] == [""]
 
 
 def test_a_full_disk_refuses_and_the_log_goes_on_when_there_is_room(tmp_path, monkeypatch):

@@ -27,7 +27,9 @@ joblib.dump(LogisticRegression(max_iter=500).fit(X, y), "iris.joblib")
 """
 KSERVE = """
 import sys
+from base64 import b64decode
 import joblib
+import numpy as np
 from kserve import InferOutput, InferResponse, Model, ModelServer
 
 class Iris(Model):
@@ -37,8 +39,11 @@ class Iris(Model):
 
     def predict(self, payload, headers=None):
         if isinstance(payload, dict):
-            return {"predictions": self.model.predict_proba(payload["instances"]).tolist()}
-        found = self.model.predict_proba(payload.inputs[0].as_numpy())
+            rows = [np.frombuffer(b64decode(row["b64"])) if "b64" in row else row for row in payload["instances"]]
+            return {"predictions": self.model.predict_proba(rows).tolist()}
+        inputs = sorted(payload.inputs, key=lambda tensor: tensor.name)
+        table = np.hstack([tensor.as_numpy().reshape(tensor.shape[0], -1) for tensor in inputs])
+        found = self.model.predict_proba(table)
         output = InferOutput("probabilities", list(found.shape), "FP64")
         output.set_data_from_numpy(found, binary_data=False)
         return InferResponse(response_id=payload.id, model_name="iris", infer_outputs=[output])

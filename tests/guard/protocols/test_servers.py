@@ -1,6 +1,7 @@
 """The guard in front of real servers: the classes that the server says, and no more of its probabilities."""
 
 import asyncio
+import base64
 import contextlib
 import socket
 import warnings
@@ -242,8 +243,28 @@ def test_kserve_answers_v1_and_v2(tmp_path):
         hardened(bare["predictions"], guarded["predictions"])
         bare, guarded = await both(read, url, "/v2/models/iris/infer", {"inputs": [tensor(ROWS)], "id": "1"})
         hardened(*(np.reshape(found["outputs"][0]["data"], (len(ROWS), 3)) for found in (bare, guarded)))
+        alone = bare["outputs"][0]["data"]
+        await parted(url, alone)
+        await as_bytes(url, alone)
         async with running(read) as guard:
             return await posted(guard.url + "/v1/models/iris", None, guard.headers)
+
+    async def parted(url, alone):
+        """The same table as two inputs of different shapes, the second first."""
+        routes = [{"protocol": "open-inference-v2", "features": ["a", "b"], "shapes": {"a": [1, 3], "b": []}}]
+        inputs = [{**tensor(ROWS[:, 3]), "name": "b"}, {**tensor(ROWS[:, None, :3]), "name": "a"}]
+        read = policy(tmp_path, upstream={"url": url}, routes=routes)
+        bare, guarded = await both(read, url, "/v2/models/iris/infer", {"inputs": inputs, "id": "1"})
+        assert bare["outputs"][0]["data"] == alone
+        hardened(*(np.reshape(found["outputs"][0]["data"], (len(ROWS), 3)) for found in (bare, guarded)))
+
+    async def as_bytes(url, alone):
+        """The same records as bytes."""
+        read = policy(tmp_path, upstream={"url": url}, routes=[{"protocol": "kserve-v1", "b64": True}])
+        instances = [{"b64": base64.b64encode(row.tobytes()).decode()} for row in ROWS]
+        bare, guarded = await both(read, url, "/v1/models/iris:predict", {"instances": instances})
+        assert np.ravel(bare["predictions"]).tolist() == alone
+        hardened(bare["predictions"], guarded["predictions"])
 
     with kserve(tmp_path) as url:
         assert asyncio.run(run(url)) == (200, {"name": "iris", "ready": True})

@@ -6,6 +6,7 @@ from typing import Any
 
 from unseen.errors import PolicyError
 from unseen.guard.detector import Detector
+from unseen.guard.detectors import from_settings
 from unseen.guard.detectors.decoys import Decoys
 from unseen.guard.policy import Policy, Route
 from unseen.guard.protocols import adapter_of
@@ -16,14 +17,29 @@ from unseen.guard.shape import coarse_forms, fingerprint
 from unseen.guard.wire import read_json
 
 
-def learn_decoys(detectors: Iterable[Detector], policy: Policy, key: bytes) -> None:
+def learn_decoys(
+    detectors: Iterable[Detector], policy: Policy, key: bytes, known: frozenset[bytes] | None = None
+) -> None:
     """Give a detector of decoys the fingerprints of its file, under `key`. Raises `PolicyError`; then nothing changed.
 
-    `key` must be the one that queries get their fingerprints with.
+    `key` must be the one that queries get their fingerprints with; `known` is what `decoys_of` has read under it.
     """
     for detector in detectors:
         if isinstance(detector, Decoys):
-            detector.known = read_decoys(Path(detector.file), _route(policy, detector.route), policy, key)
+            detector.known = _read(detector, policy, key) if known is None else known
+
+
+def decoys_of(policy: Policy, key: bytes) -> frozenset[bytes] | None:
+    """Return the fingerprints of the list that a policy names, or None where it names none. Raises `PolicyError`.
+
+    A long list takes a second: a guard that runs reads it in a thread.
+    """
+    named = [detector for detector in from_settings(policy.detectors) if isinstance(detector, Decoys)]
+    return _read(named[0], policy, key) if named else None
+
+
+def _read(detector: Decoys, policy: Policy, key: bytes) -> frozenset[bytes]:
+    return read_decoys(Path(detector.file), _route(policy, detector.route), policy, key)
 
 
 def read_decoys(path: Path, route: Route, policy: Policy, key: bytes) -> frozenset[bytes]:

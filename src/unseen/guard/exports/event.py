@@ -12,6 +12,7 @@ from unseen.guard.words import number_of
 
 INFORMATIONAL, LOW, MEDIUM, HIGH = 1, 2, 3, 4  # OCSF's severities
 STEPS = {"tighten", "reauthenticate", "suspend"}
+FAILURES = {"policy-refused", "fingerprint-key-damaged", "charges-stranded"}
 BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # whatever some reader takes for the end of a line, or worse
 LATE = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}  # JSON lets them stand
 
@@ -33,8 +34,8 @@ def event_of(entry: Entry) -> Event | None:
     if isinstance(entry, Seen):
         return Event("probing", MEDIUM, success=True, said=f"detector {entry.detector} saw probing")
     if isinstance(entry, Done):
-        severity = HIGH if entry.what in STEPS else MEDIUM if entry.what in {"alert", "policy-refused"} else LOW
-        return Event(entry.what, severity, success=entry.what != "policy-refused", said=f"guard: {entry.what}")
+        severity = HIGH if entry.what in STEPS else MEDIUM if entry.what in {"alert", *FAILURES} else LOW
+        return Event(entry.what, severity, success=entry.what not in FAILURES, said=f"guard: {entry.what}")
     return Event(*_asked(entry))
 
 

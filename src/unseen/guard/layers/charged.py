@@ -15,7 +15,7 @@ from unseen.guard.leases import Leases
 from unseen.guard.neighbourhood import Neighbourhoods
 from unseen.guard.policy import Policy
 from unseen.guard.question import Question
-from unseen.guard.refusal import Refused, bad
+from unseen.guard.refusal import AGAIN, Refused, bad
 
 LONGEST = 255  # bytes of an idempotency key
 GRACE_S = 5.0  # beyond the model's time: then a request with the same key takes over from a worker that died
@@ -67,7 +67,7 @@ class Charged:
                 with suppress(Refused):  # a store that fails now has the word taken over later
                     await asyncio.shield(self._stored(self._store.finish, token, request, None))
                 raise
-            reply = told(error)
+            reply = told(_kept(error))
         kept = Kept(reply.status, reply.content_type.decode(), reply.body)
         # before the answer leaves: a crash before this leaves nothing answered
         await asyncio.shield(self._stored(self._store.finish, token, request, kept))
@@ -107,8 +107,15 @@ def _no_store() -> Refused:
     return Refused(503, "store", "The guard cannot keep its budgets now, and answers nothing.")
 
 
+def _kept(error: Exception) -> Exception:
+    """Return an error that the same request will meet again, with what it takes to ask anew in the place of "again"."""
+    if isinstance(error, Refused) and error.sentence.endswith(AGAIN):
+        error.sentence = f"{error.sentence.removesuffix('.')} with another idempotency key."
+    return error
+
+
 def _again(kept: Kept) -> Reply:
-    """Return the answer that was kept; of a refusal the reason stands in it."""
+    """Return the answer that was kept; of a refusal the word for clients stands in it, and is the reason then."""
     reason = "answered" if kept.status == 200 else str(msgspec.json.decode(kept.body)["error"]["code"])
     return Reply(kept.status, kept.content_type.encode(), kept.body, reason=reason)
 

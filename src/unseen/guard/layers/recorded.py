@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+
+import msgspec
 
 from unseen.guard.counts import Counts
 from unseen.guard.exchange import Exchange, Gone, Handler, Reply
@@ -39,7 +40,11 @@ def recorded(
             return reply
         _count(counts, exchange, reply)
         notice(exchange, reply)
-        return reply if reply.events is None else replace(reply, events=_counted(reply.events, exchange, writer))
+        return (
+            reply
+            if reply.events is None
+            else msgspec.structs.replace(reply, events=_counted(reply.events, exchange, writer))
+        )
 
     return handle
 

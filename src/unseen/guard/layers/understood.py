@@ -37,7 +37,7 @@ def understood(inner: Handler, policy: Policy, tenant_key: Callable[[str], bytes
         exchange.question = question
         exchange.forms = coarse_forms(question.rows, exchange.route)
         key = tenant_key(exchange.client.tenant)
-        exchange.fingerprints = tuple(fingerprint(key, form) for form in exchange.forms)
+        exchange.fingerprints = tuple([fingerprint(key, form) for form in exchange.forms])
         return await inner(exchange)
 
     return handle

@@ -10,6 +10,8 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from unseen.guard.secrets import derive
+
 START = b"\0" * 32  # the hash before the first record
 FIELD = b',"hash":"'
 TAIL = len(FIELD) + 64 + 2  # the field, its 64 digits, and `"}`
@@ -53,6 +55,11 @@ def vouched(public: bytes, signature: str, chain: str, number: int, value: bytes
 
 def _said(chain: str, number: int, value: bytes) -> bytes:
     return b"\0".join((b"unseen guard log", chain.encode(), str(number).encode(), value))
+
+
+def signing_key(secret: bytes) -> Ed25519PrivateKey:
+    """Return the key that signs the log of a guard with this secret."""
+    return Ed25519PrivateKey.from_private_bytes(derive(secret, "log signatures"))
 
 
 def public_of(key: Ed25519PrivateKey) -> bytes:

@@ -5,8 +5,20 @@ from typing import Any
 import msgspec
 
 
+class Tip(msgspec.Struct, frozen=True):
+    """How far a chain had come: record `n` of `chain`, in `folder`, had this hash, and the disk had it."""
+
+    folder: str
+    chain: str
+    n: int
+    hash: str
+
+
 class Start(msgspec.Struct, frozen=True, tag="start", tag_field="kind"):
-    """The first record of a segment: which chain it goes on, after which hash, and what was torn off before it."""
+    """The first record of a segment: which chain it goes on, after which hash, and what was torn off before it.
+
+    `others` are the tips of all other chains; of its own, only one that this chain does not reach any more.
+    """
 
     n: int
     t: float
@@ -17,6 +29,7 @@ class Start(msgspec.Struct, frozen=True, tag="start", tag_field="kind"):
     public_key: str
     policy: str
     version: str
+    others: tuple[Tip, ...] = ()
 
 
 class Head(msgspec.Struct, frozen=True, tag="head", tag_field="kind"):
@@ -26,6 +39,7 @@ class Head(msgspec.Struct, frozen=True, tag="head", tag_field="kind"):
     t: float
     signature: str
     last: bool = False  # of an orderly stop: nothing may follow in its segment
+    others: tuple[Tip, ...] = ()  # as of a start, where it is the last
 
 
 class Asked(msgspec.Struct, frozen=True, tag="asked", tag_field="kind", omit_defaults=True):

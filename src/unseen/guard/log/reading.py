@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
 from unseen.guard.log.chain import TAIL
-from unseen.guard.log.entries import Entry
+from unseen.guard.log.entries import Entry, Start
 from unseen.guard.unusable import unusable
 
 _decode = msgspec.json.Decoder(Entry).decode
@@ -25,15 +26,15 @@ class End:
 
 def chains(folder: Path) -> list[Path]:
     """Return the folder of every worker's chain, in order. Raises `FolderError` where this user may not read it."""
-    return [path for path in _inside(folder) if path.match("worker-*") and path.is_dir()]
+    return [path for path in inside(folder) if path.match("worker-*") and path.is_dir()]
 
 
 def segments(folder: Path) -> list[Path]:
     """Return the segments of one chain, oldest first."""
-    return [path for path in _inside(folder) if path.match("[0-9]*.jsonl")]
+    return [path for path in inside(folder) if path.match("[0-9]*.jsonl")]
 
 
-def _inside(folder: Path) -> list[Path]:
+def inside(folder: Path) -> list[Path]:
     """Return what stands in a folder, in order: a folder that cannot be read is not an empty one."""
     try:
         return sorted(folder.iterdir())
@@ -57,6 +58,25 @@ def chain_end(path: Path) -> End | None:
     if not number:
         return None
     return End(chain, number, before, len(content) - at)
+
+
+def newest_start(folder: Path) -> Start | None:
+    """Return the start of the segment that was begun last, of all chains below `folder`; None where there is none."""
+    firsts = [next(entries_in(path), None) for chain in chains(folder) for path in segments(chain)[-1:]]
+    return max((first for first in firsts if isinstance(first, Start)), key=lambda first: first.t, default=None)
+
+
+def hash_at(folder: Path, number: int) -> str:
+    """Return the hash that stands in one record of a chain, or "" where there is none of that number."""
+    for path in reversed(segments(folder)):
+        with path.open("rb") as lines:
+            first = entry_of(line := next(lines, b""))
+            if first is None or first.n > number:
+                continue
+            line = next(islice(lines, number - first.n - 1, None), b"") if number > first.n else line
+        found = entry_of(line)
+        return line[-67:-3].decode() if found is not None and found.n == number else ""
+    return ""
 
 
 def lines_of(content: bytes) -> list[bytes]:

@@ -6,8 +6,10 @@ from pathlib import Path
 import msgspec
 
 from unseen.guard.log.chain import START, opened, vouched
-from unseen.guard.log.entries import Head, Start
+from unseen.guard.log.entries import Head, Start, Tip
 from unseen.guard.log.reading import chains, entry_of, lines_of, segments
+from unseen.guard.log.tips import opened_tips, tips_files
+from unseen.guard.log.vouching import by_chain, lacking, together
 
 OTHER_KEY = "it names another signing key"
 
@@ -17,8 +19,8 @@ class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `unsigned` counts the records after the last signature: whoever can write the folder could replace those, and only
     those, without its being seen. Where the last segment has no orderly end (`ended`), as of a guard that runs or was
-    killed, records may also have been cut off there: only what was exported meanwhile would show it. `torn_bytes` are
-    what killed writers left behind: never part of a record.
+    killed, records after the chain's last tip may also have been cut off there: only what was exported meanwhile would
+    show it. `torn_bytes` are what killed writers left behind: never part of a record.
     """
 
     chain: str
@@ -31,37 +33,83 @@ class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def verify(folder: Path, public_keys: Sequence[bytes] = ()) -> list[Verdict]:
-    """Judge every chain below `folder`; without `public_keys`, by the key that each names itself."""
-    return [verify_chain(chain, public_keys) for chain in chains(folder)]
+    """Judge every chain below `folder`, and that none lacks what others, or the tips kept beside the log, vouch for.
+
+    Without `public_keys` each is judged by the key that it names itself.
+    """
+    keys = tuple(public_keys)
+    kept = {path: path.read_bytes() for path in tips_files(folder)}  # before the chains, which only grow meanwhile
+    found = {path.name: _read(path, keys) for path in chains(folder) if segments(path)}  # one is made before its first
+    tips = {path: opened_tips(content, keys) for path, content in kept.items()}
+    said = [dict.fromkeys(of or (), f"{path.parent.name}/{path.name}") for path, of in tips.items()]
+    said += [one.said for one in found.values()]
+    extra = [_held(folder, found, chain, of, keys) for chain, of in by_chain(together(said)).items()]
+    for path in (path for path, of in tips.items() if of is None):
+        bad = f"{path.parent.name}/{path.name}: it was changed, or is not signed by this log's key"
+        one = found.setdefault(path.stem, _State(path.stem, keys))
+        one.bad = one.bad or bad
+    return [one.verdict() for one in found.values()] + [one for one in extra if one is not None]
+
+
+def _held(
+    folder: Path, found: dict[str, "_State"], chain: str, said: dict[Tip, str], keys: tuple[bytes, ...]
+) -> Verdict | None:
+    """Hold one chain against its tips: mark it as bad, or return what is to say where it is not there at all."""
+    most = max(said, key=lambda tip: tip.n)
+    one = _longest(found, chain)
+    if one is None or (not one.bad and lacking(one.number, one.marks, said)):
+        again = _read(folder / most.folder, keys)  # a guard that runs may have written it after we looked
+        if again.chain == chain or (not again.chain and most.folder in found):  # its beginning may be what is gone
+            found[most.folder] = one = again
+    if one is not None:
+        one.bad = one.bad or lacking(one.number, one.marks, said)
+        return None
+    bad = f"record 1: all of chain {chain} is missing: {said[most]} vouches for it up to record {most.n}"
+    return Verdict(most.folder, 0, 0, 0, 0, bad, ended=True)
+
+
+def _longest(found: dict[str, "_State"], chain: str) -> "_State | None":
+    return max((one for one in found.values() if one.chain == chain), key=lambda one: one.number, default=None)
 
 
 def verify_chain(folder: Path, public_keys: Sequence[bytes] = ()) -> Verdict:
-    """Judge one chain: order, hashes, links between segments, signatures."""
-    state = _State(tuple(public_keys))
-    bad = ""
+    """Judge one chain by itself: order, hashes, links between segments, signatures."""
+    return _read(folder, tuple(public_keys)).verdict()
+
+
+def _read(folder: Path, keys: tuple[bytes, ...]) -> "_State":
+    state = _State(folder.name, keys)
     there = segments(folder)
     for place, path in enumerate(there):
         if int(path.stem) != place + 1:
-            bad = f"segment {place + 1} is missing: {path.name} stands in its place"
-            break
-        bad = state.segment(path)
-        if bad:
+            state.bad = f"segment {place + 1} is missing: {path.name} stands in its place"
+        else:
+            state.bad = state.segment(path)
+        if state.bad:
             break
     if not there:
-        bad = "there is no segment"
-    unsigned = state.number - state.vouched
-    return Verdict(folder.name, state.number, state.heads, unsigned, state.torn, bad, state.ended)
+        state.bad = "there is no segment"
+    return state
 
 
 class _State:
     """How far a chain has been read."""
 
-    def __init__(self, keys: tuple[bytes, ...]) -> None:
+    def __init__(self, name: str, keys: tuple[bytes, ...]) -> None:
+        self.name = name
         self.keys = keys
+        self.bad = ""
+        self.marks: dict[int, bytes] = {}  # hashes of starts and heads
+        self.said: dict[Tip, str] = {}  # of other chains
         self.hash = START
         self.chain = ""
         self.ended = False
         self.number = self.heads = self.vouched = self.torn = self.tail = 0
+
+    def verdict(self) -> Verdict:
+        """Return what was found."""
+        unsigned = self.number - self.vouched
+        return Verdict(self.name, self.number, self.heads, unsigned, self.torn, self.bad, self.ended)
 
     def segment(self, path: Path) -> str:
         """Read one segment; return what is wrong first, or nothing."""
@@ -80,6 +128,8 @@ class _State:
             ended = self.ended = isinstance(entry, Head) and entry.last
             self.number += 1
             self.hash = value or self.hash
+            if isinstance(entry, Start | Head):
+                self.marks[self.number] = self.hash
         return "" if lines else f"record {self.number + 1}: {path.name} is empty"
 
     def _torn(self, line: bytes, *, last: bool) -> bool:
@@ -97,9 +147,16 @@ class _State:
         if getattr(entry, "n", 0) != self.number + 1:
             return f"it says that it is record {getattr(entry, 'n', 0)}"
         if isinstance(entry, Start):
-            return self._start(entry)
+            return self._start(entry) or self._others(entry)
         if isinstance(entry, Head):
-            return self._head(entry)
+            return self._head(entry) or self._others(entry)
+        return ""
+
+    def _others(self, entry: Start | Head) -> str:
+        for tip in entry.others:
+            if tip.chain == self.chain and tip.n >= entry.n:
+                return f"others stood in its place, up to record {tip.n} at least, and were cut off"
+            self.said.setdefault(tip, f"record {entry.n} of {self.name}")
         return ""
 
     def _start(self, start: Start) -> str:

@@ -16,20 +16,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from unseen.disk import PART, refused
 from unseen.errors import FolderError
 from unseen.guard.log.chain import START, linked, public_of, signed
-from unseen.guard.log.entries import Done, Entry, Head, Start
+from unseen.guard.log.entries import Done, Entry, Head, Start, Tip
 from unseen.guard.log.reading import chain_end, segments
+from unseen.guard.log.tips import Tips, on_disk
 from unseen.guard.policy import Log
 
 SYNC_S = 0.005  # how long a record waits for others before the disk is asked to keep them all
 SYNC_AT = 256  # how many records are enough to ask at once
 HEAD_S = 10.0  # a signature stands at most this many seconds after a record, or `sign_every` records
+TIP_S = 10.0  # signatures nearer than this to the last tip leave none
 
 
 class Writer:
     """Appends records to the chain in `folder`. A record is in the kernel's hands when `append` returns.
 
     That survives `kill -9`; `kept` waits until the disk has it, which survives a power cut. Raises `FolderError`
-    where a record cannot be written: whoever answers requests must not answer then.
+    where a record cannot be written: whoever answers requests must not answer then. How far the chain has come is
+    kept beside the log as a tip, and copied from there by all other writers.
     """
 
     def __init__(self, folder: Path, key: Ed25519PrivateKey, settings: Log, *, policy: str, version: str) -> None:
@@ -47,7 +50,9 @@ class Writer:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise refused("the audit log", folder, error) from None
+        self._tips = Tips(folder, key)
         self._open()
+        self._tips.keep(self._mark, self._path)
 
     @property
     def number(self) -> int:
@@ -79,7 +84,11 @@ class Writer:
         """Write a signed head, unless the last record is one."""
         if self._since or last:
             signature = signed(self._key, self._chain, self._number, self._hash)
-            self._write(Head(n=self._number + 1, t=round(time.time(), 3), signature=signature, last=last))
+            others = self._tips.others(self._chain, self._number) if last else ()
+            self._write(Head(self._number + 1, round(time.time(), 3), signature, last, others))
+            self._mark = self._last()
+            if not last and time.monotonic() - self._tipped > TIP_S:
+                self._keep_tip_later()
         self._since = 0
         self._signed = time.monotonic()
 
@@ -99,14 +108,18 @@ class Writer:
         self._synced = self._number
 
     def close(self) -> None:
-        """Sign the last head, and let the disk have everything."""
+        """Sign the last head, let the disk have everything, and keep the tip."""
+        ended = False
         with suppress(FolderError):
             if self._file >= 0:
                 self.sign(last=True)
                 os.fdatasync(self._file)
                 os.close(self._file)
+                ended = True
         self._file = -1
         self._thread.shutdown()
+        if ended:
+            self._tips.keep(self._mark, self._path)
 
     def roll(self) -> None:
         """Begin the next segment."""
@@ -116,6 +129,7 @@ class Writer:
             os.close(self._file)
             self._file = -1
         self._open()
+        self._keep_tip_later()
 
     async def _keep(self, pause: float) -> None:
         await asyncio.sleep(pause)
@@ -137,16 +151,22 @@ class Writer:
         if there and end is None:
             raise FolderError(
                 f"the audit log cannot go on in {self._folder}: its last segment was damaged; see unseen guard log "
-                "verify, and move the folder away to begin a new chain."
+                "verify, and give the folder another name to begin a new chain."
             )
         self._chain = end.chain if end else secrets.token_hex(8)
         self._hash = end.hash if end else START
         self._number = self._synced = end.number if end else 0
         self._size = self._since = 0
-        self._signed = time.monotonic()
+        self._signed = self._tipped = time.monotonic()
         segment = int(there[-1].stem) + 1 if there else 1
+        self._path = self._folder / f"{segment:06d}.jsonl"
+        try:
+            if there:  # a tip in this segment says that the disk has all before it
+                on_disk(there[-1])
+        except OSError as error:
+            raise refused("the audit log", self._folder, error) from None
         self._begin(
-            self._folder / f"{segment:06d}.jsonl",
+            self._path,
             Start(
                 n=self._number + 1,
                 t=round(time.time(), 3),
@@ -157,11 +177,22 @@ class Writer:
                 public_key=public_of(self._key).hex(),
                 policy=self.policy,
                 version=self._version,
+                others=self._tips.others(self._chain, self._number),
             ),
         )
+        self._mark = self._last()
         self._since = 1
         if end and end.torn_bytes:
             self._write(Done(n=self._number + 1, t=round(time.time(), 3), what="torn", count=end.torn_bytes))
+
+    def _last(self) -> Tip:
+        return Tip(self._folder.name, self._chain, self._number, self._hash.hex())
+
+    def _keep_tip_later(self) -> None:
+        """Keep the tip in the log's thread: nobody waits for it."""
+        self._tipped = time.monotonic()
+        with suppress(RuntimeError):  # the writer was closed, or the process ends
+            self._thread.submit(self._tips.keep, self._mark, self._path)
 
     def _begin(self, path: Path, start: Start) -> None:
         """Make a segment that has its start from the first moment that it has its name."""

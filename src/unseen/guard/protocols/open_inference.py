@@ -2,6 +2,7 @@
 
 import math
 import re
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,11 @@ SERVER = {
 TOLD = frozenset({"name", "versions", "platform", "inputs", "outputs", "ready"})
 REQUEST, OUTPUT = {"id", "inputs", "outputs", "parameters"}, ("name", "shape", "datatype", "data")
 INPUT = {*OUTPUT, "parameters"}
-SCALARS = {int, float, str, bool}
+SCALARS, WHOLE_NUMBER = {int, float, str, bool}, {int}
 AXES = 8  # most that a shape may have
 LONGEST = 256  # characters of an id or a name
 FLOATS = {"FP16", "FP32", "FP64", "BF16"}
 INTEGERS = {f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
-SHORT = {"FP16", "BF16"}  # floats that hold so little that many numbers of JSON are one to the model
 WHOLE = {"BOOL", "BYTES", *INTEGERS}
 FITTING: dict[str, set[type]] = {  # what JSON may say where a request says the datatype
     **{name: {int, float} for name in FLOATS},
@@ -39,8 +39,9 @@ FITTING: dict[str, set[type]] = {  # what JSON may say where a request says the 
 }
 BOUNDS = {f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1)) for bits in (8, 16, 32, 64)}
 BOUNDS |= {f"UINT{bits}": (0, 2**bits) for bits in (8, 16, 32, 64)}
+AS_SAID = {"FP32", "FP64", "BOOL", "BYTES"}  # of the others not every number is held, or many are one to the model
 CONTENT_TYPES = ("np", "pd", "str")
-Tensor = tuple[list[int], list[Any]]  # shape and what it holds, flat
+Tensor = dict[str, Any]
 
 
 class OpenInference:
@@ -53,10 +54,12 @@ class OpenInference:
             )
         self._route = route
         self._answers = route.answers
+        self._likely = (WHOLE, FLOATS) if route.answers == "labels" else (FLOATS, INTEGERS)
         self._outputs = route.outputs
         self._features = list(route.features)
         self._scales = len(route.scales)
         self._shape = list(route.shape)
+        self._shapes = {name: list(shape) for name, shape in route.shapes.items()}
         self._infer = re.compile(re.escape(route.path) + "/infer") if route.path else INFER
         self._model = re.compile(re.escape(route.path) + "(/ready)?") if route.path else MODEL
 
@@ -71,30 +74,19 @@ class OpenInference:
     def read(self, path: str, content: Any, parameters: frozenset[str]) -> Question:
         """See `question.Adapter`. Parameters other than a content type are dropped."""
         del parameters
-        if not isinstance(content, dict) or not content.keys() <= REQUEST:
+        if not isinstance(content, dict) or not REQUEST.issuperset(content):
             raise bad("field", f"An inference request has the fields {sorted(REQUEST)} and no others.")
-        inputs = content.get("inputs")
-        number_of_rows(inputs, "inputs")
-        tensors = [_tensor(tensor) for tensor in inputs or []]
-        count = tensors[0][0][0]
-        for shape, _ in tensors:
-            if shape[0] != count:
-                raise bad("shape", "Every input must have the same number of records along its first axis.")
-            if (shape[1:] != self._shape) if self._shape else len(shape) > 2:
-                raise _not_a_record(self._shape)
-        kept = [_kept(tensor, flat) for tensor, (_, flat) in zip(inputs or [], tensors, strict=True)]
-        names = [tensor["name"] for tensor in kept]
-        _refuse_repeats(names)
-        if self._features and names != self._features:
-            tensors = self._in_order(dict(zip(names, tensors, strict=True)))
-        rows = _rows(tensors, count)
+        number_of_rows(content.get("inputs"), "inputs")
+        inputs = [_input(tensor) for tensor in content["inputs"]]
+        count = inputs[0]["shape"][0]
+        rows = _rows(self._fitting(inputs, count), count)
         if self._scales and len(rows[0]) != self._scales:
             raise bad("shape", f"A record has {self._scales} values.")
-        body: dict[str, Any] = {"inputs": kept}
-        if content.get("id") is not None:
-            body["id"] = _text(content["id"])
-        if content.get("outputs") is not None:
-            body["outputs"] = [{"name": _name(output)} for output in _list(content["outputs"])]
+        body: dict[str, Any] = {"inputs": inputs}
+        if (said := content.get("id")) is not None:
+            body["id"] = _text(said)
+        if (asked := content.get("outputs")) is not None:
+            body["outputs"] = [{"name": _name(output)} for output in _list(asked)]
             _refuse_repeats([output["name"] for output in body["outputs"]])
         dropped: tuple[str, ...] = ()
         if content.get("parameters") is not None:
@@ -102,11 +94,26 @@ class OpenInference:
             dropped = tuple(sorted(content["parameters"].keys() - {"content_type"}))
         return Question(path, count, rows, body, dropped=dropped)
 
-    def _in_order(self, tensors: dict[str, Tensor]) -> list[Tensor]:
-        """Return the inputs in the order of the policy, which names them all."""
-        if tensors.keys() != set(self._features):
-            raise bad("field", "A request has the inputs that the policy names, and no others.")
-        return [tensors[name] for name in self._features]
+    def _fitting(self, inputs: list[Tensor], count: int) -> list[Tensor]:
+        """Return the inputs in the order of the policy, where it names them, each with the shape that it says."""
+        names = [tensor["name"] for tensor in inputs]
+        if len(names) > 1:
+            _refuse_repeats(names)
+        if self._features and names != self._features:
+            if set(names) != set(self._features):
+                raise bad("field", "A request has the inputs that the policy names, and no others.")
+            named = dict(zip(names, inputs, strict=True))
+            inputs = [named[name] for name in self._features]
+        for tensor in inputs:
+            shape = tensor["shape"]
+            if shape[0] != count:
+                raise bad("shape", "Every input must have the same number of records along its first axis.")
+            if self._shapes:
+                if shape[1:] != self._shapes[tensor["name"]]:
+                    raise bad("shape", f"The inputs of a record have the shapes {self._shapes}.")
+            elif (shape[1:] != self._shape) if self._shape else len(shape) > 2:
+                raise _not_a_record(self._shape)
+        return inputs
 
     def harden(self, question: Question, content: Any, answering: Answering) -> Any:
         """See `question.Adapter`. Of the answer, name, id and the tensors are passed on, without their parameters."""
@@ -114,34 +121,41 @@ class OpenInference:
         if not isinstance(outputs, list):
             raise unreadable()
         answer = None if self._outputs else self._answer(outputs)
-        found = [self._output(output, question, answering, answer) for output in outputs]
-        hardened = [tensor for tensor in found if tensor is not None]
+        hardened = [
+            tensor for output in outputs if (tensor := self._output(output, question, answering, answer)) is not None
+        ]
         if not hardened:
             raise unreadable()
         kept = {name: content[name] for name in ("model_name", "id") if isinstance(content.get(name), str)}
-        return kept | {"outputs": hardened}
+        kept["outputs"] = hardened
+        return kept
 
     def _output(self, output: Any, question: Question, answering: Answering, answer: Any) -> Any:
-        if not isinstance(output, dict) or not isinstance(output.get("name"), str):
+        if not isinstance(output, dict) or not isinstance(name := output.get("name"), str):
             raise unreadable()
-        name, datatype = output["name"], _datatype(output)
         kind = self._answers if output is answer else self._outputs.get(name)
         if kind is None:
             if not answering.strict:
                 return {field: output[field] for field in OUTPUT if field in output}
             answering.dropped += 1
             return None
-        shape, flat = _tensor(output, upstream=True)
-        if shape[0] != question.records or (kind != "labels" and len(shape) > 2):
+        datatype, count = _datatype(output), question.records
+        if datatype not in FITTING:
+            raise unreadable()
+        try:
+            shape, flat = _held(output, SCALARS)
+        except Refused:
+            raise unreadable() from None
+        if shape[0] != count or (kind != "labels" and len(shape) > 2):
             raise unreadable()
         if kind == "labels":
-            data = answering.rows(kind, flat, question.records, self._route, declared=output is not answer)
+            data = answering.rows(kind, flat, count, self._route, declared=output is not answer)
         else:
-            width = len(flat) // shape[0]
-            rows = [flat[at : at + width] for at in range(0, len(flat), width)]
-            data = answering.rows(kind, rows if len(shape) == 2 else flat, question.records, self._route)
-            data = [value for row in data for value in row] if len(shape) == 2 else data
             datatype = datatype if datatype in FLOATS else "FP64"
+            if len(shape) == 1:
+                data = answering.rows(kind, flat, count, self._route)
+            else:
+                data = list(chain.from_iterable(answering.rows(kind, _split(flat, count), count, self._route)))
         return {"name": name, "shape": shape, "datatype": datatype, "data": data}
 
     def _answer(self, outputs: list[Any]) -> Any:
@@ -151,9 +165,8 @@ class OpenInference:
         or, where there is none, of whole numbers. One whole number a record is no probability, and may be one times a
         million: it is a label only where the policy says so.
         """
-        datatypes = [_datatype(output) for output in outputs]
-        for kinds in (WHOLE, FLOATS) if self._answers == "labels" else (FLOATS, INTEGERS):
-            found = [output for output, datatype in zip(outputs, datatypes, strict=True) if datatype in kinds]
+        for kinds in self._likely:
+            found = [output for output in outputs if _datatype(output) in kinds]
             if found:
                 lone = kinds is INTEGERS and self._answers == "probabilities" and _narrow(found[0])
                 return found[0] if len(found) == 1 and not lone else None
@@ -170,26 +183,41 @@ def _not_a_record(shape: list[int]) -> Refused:
     return bad("shape", f"A record has the shape {shape}." if shape else "An input has two axes at most.")
 
 
-def _tensor(tensor: Any, *, upstream: bool = False) -> Tensor:
-    """Return shape and flat data of a tensor, which must agree."""
-    if not isinstance(tensor, dict) or not (upstream or tensor.keys() <= INPUT):
-        raise _misshapen(upstream=upstream)
-    shape, data = tensor.get("shape"), tensor.get("data")
-    if not isinstance(shape, list) or len(shape) > AXES or set(map(type, shape)) != {int} or min(shape) < 1:
-        raise _misshapen(upstream=upstream)
+def _input(tensor: Any) -> Tensor:
+    """Return an input as it is sent on: flat, so that its shape alone says what its rows are."""
+    if not isinstance(tensor, dict) or not INPUT.issuperset(tensor):
+        raise _misshapen()
     kinds = FITTING.get(datatype := _datatype(tensor))
-    if not isinstance(data, list) or kinds is None:
-        raise _misshapen(upstream=upstream)
-    flat = _flat(data, SCALARS if upstream else kinds)
-    if flat is None:
-        raise unreadable() if upstream else bad("shape", "A tensor holds, evenly, what its datatype says.")
+    if kinds is None:
+        raise _misshapen()
+    shape, flat = _held(tensor, kinds)
+    if datatype not in AS_SAID:
+        flat = _bounded(flat, datatype) if datatype in BOUNDS else _shortened(flat, datatype)
+    kept = {"name": _text(tensor.get("name")), "shape": shape, "datatype": datatype, "data": flat}
+    return kept if tensor.get("parameters") is None else {**kept, "parameters": _content_type(tensor)}
+
+
+def _held(tensor: Tensor, kinds: set[type]) -> tuple[list[int], list[Any]]:
+    """Return shape and flat data of a tensor, which must agree."""
+    shape, data = tensor.get("shape"), tensor.get("data")
+    if not isinstance(shape, list) or not isinstance(data, list) or not 0 < len(shape) <= AXES:
+        raise _misshapen()
+    if not WHOLE_NUMBER.issuperset(map(type, shape)) or min(shape) < 1:
+        raise _misshapen()
+    flat = _flat(data)
+    if not kinds.issuperset(map(type, flat)):
+        raise bad("shape", "A tensor holds, evenly, what its datatype says.")
     if len(flat) != math.prod(shape):
-        raise unreadable() if upstream else bad("shape", "The data must be as long as the shape says.")
-    if not upstream and datatype in BOUNDS:
-        least, beyond = BOUNDS[datatype]
-        if min(flat) < least or max(flat) >= beyond:  # it would wrap around, and be another record's number
-            raise _beyond()
-    return shape, flat if upstream or datatype not in SHORT else _shortened(flat, datatype)
+        raise bad("shape", "The data must be as long as the shape says.")
+    return shape, flat
+
+
+def _bounded(flat: list[int], datatype: str) -> list[int]:
+    """Return whole numbers that the datatype holds: another would wrap around, and be another record's number."""
+    least, beyond = BOUNDS[datatype]
+    if min(flat) < least or max(flat) >= beyond:
+        raise _beyond()
+    return flat
 
 
 def _beyond() -> Refused:
@@ -219,23 +247,17 @@ def _datatype(tensor: Any) -> str:
     return said if isinstance(said, str) else ""
 
 
-def _misshapen(*, upstream: bool) -> Refused:
-    return unreadable() if upstream else bad("shape", "An input needs a name, a shape, a datatype and data.")
+def _misshapen() -> Refused:
+    return bad("shape", "An input needs a name, a shape, a datatype and data.")
 
 
-def _flat(data: list[Any], kinds: set[type]) -> list[Any] | None:
-    """Return what nested arrays hold; None where it is no tensor of these kinds."""
+def _flat(data: list[Any]) -> list[Any]:
+    """Return what nested arrays hold; where some are nested and some not, those stay as they are."""
     while data and isinstance(data[0], list):
         if not all(isinstance(row, list) for row in data):
-            return None
+            break
         data = [value for row in data for value in row]
-    return data if set(map(type, data)) <= kinds else None
-
-
-def _kept(tensor: dict[str, Any], flat: list[Any]) -> dict[str, Any]:
-    """Return an input as it is sent on: flat, so that its shape alone says what its rows are."""
-    kept = {"name": _name(tensor), "shape": tensor["shape"], "datatype": tensor["datatype"], "data": flat}
-    return kept if tensor.get("parameters") is None else {**kept, "parameters": _content_type(tensor)}
+    return data
 
 
 def _content_type(holder: dict[str, Any]) -> dict[str, str]:
@@ -274,12 +296,14 @@ def _refuse_repeats(names: list[str]) -> None:
         raise bad("duplicate", "Two tensors have one name.")
 
 
-def _rows(tensors: list[Tensor], count: int) -> list[list[Any]]:
+def _rows(inputs: list[Tensor], count: int) -> list[list[Any]]:
+    """Return the records, each one flat row: of one input those it holds, of several one after the other."""
+    split = [_split(tensor["data"], count) for tensor in inputs]
+    return split[0] if len(split) == 1 else [list(chain.from_iterable(parts)) for parts in zip(*split, strict=True)]
+
+
+def _split(flat: list[Any], count: int) -> list[list[Any]]:
     if count == 1:
-        return [[value for _, flat in tensors for value in flat]]
-    rows: list[list[Any]] = [[] for _ in range(count)]
-    for _, flat in tensors:
-        width = len(flat) // count
-        for number, row in enumerate(rows):
-            row.extend(flat[number * width : (number + 1) * width])
-    return rows
+        return [flat]
+    width = len(flat) // count
+    return [flat[at : at + width] for at in range(0, len(flat), width)]

@@ -6,17 +6,18 @@ settings of proxies, is left out: none of these may happen here, and it takes ha
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self
 
 import aiohttp
+import msgspec
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from unseen.guard import policy as policies
+from unseen.guard.outbox import Outbox
 from unseen.guard.refusal import Refused
 from unseen.guard.upstream import HEADERS, STREAM_HEADERS, Answer, gone, late, refused_by, too_long
 
@@ -39,8 +40,7 @@ class CleanConnector(aiohttp.TCPConnector):
         return await super()._get(key, traces)
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """A connection on which an answer has begun: its status, its length where it is said (else -1), and its body.
 
     `open_ended` says that the answer ends where the connection does, so that what breaks off looks like an end.
@@ -80,6 +80,7 @@ class AiohttpUpstream:
         self._limits = aiohttp.ClientTimeout(total=settings.timeout_s, connect=settings.timeout_s)
         self._connector = CleanConnector(limit=settings.connections, ttl_dns_cache=60)
         self._loop = asyncio.get_running_loop()
+        self._outbox = Outbox()
         self._address = aiohttp.ClientRequest("GET", URL(self._base), loop=self._loop)
         host = {"host": self._address.headers["host"]}
         extra = {"authorization": authorization} if authorization else {}
@@ -149,7 +150,7 @@ class AiohttpUpstream:
             protocol, transport = _both(connection)
             timer = self._loop.call_at(until, transport.abort)
             protocol.set_response_params(read_until_eof=True, auto_decompress=False)
-            transport.write(request)
+            self._outbox.write(transport, request)
             while True:
                 message, content = await protocol.read()
                 if message.code not in BEFORE or message.code == UPGRADED:

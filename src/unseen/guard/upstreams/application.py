@@ -1,12 +1,14 @@
 """An ASGI application of this process, asked like a server; what a server would make a 500 counts as that status."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import aclosing
 from contextvars import ContextVar
 from typing import Any
 
 from unseen.guard.policy import Policy
+from unseen.guard.traced import traced
 from unseen.guard.upstream import HEADERS, STREAM_HEADERS, Answer, late, refused_by, too_long
 
 Message = MutableMapping[str, Any]
@@ -15,6 +17,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 OUTER: ContextVar[Message | None] = ContextVar("OUTER", default=None)  # the scope of the request that is answered
 OWN = ("app", "state", "root_path")  # of it, what the server and the application have put there, and no client
+LOG = logging.getLogger("unseen.guard")
 AHEAD = 16  # messages that an application may be ahead of who reads them
 
 
@@ -94,12 +97,13 @@ class Call:
         self._given = iter([{"type": "http.request", "body": body, "more_body": False}])
 
     async def run(self, app: Application, scope: Message) -> None:
-        """Call the application. What it raises after its answer is the loop's to report."""
+        """Call the application, and tell the operator where it failed; after its answer that is the loop's to tell."""
         try:
             await app(scope, self._receive, self._send)
-        except Exception:
+        except Exception as error:
             if self.over.is_set():
                 raise
+            LOG.error("unseen guard: the application failed, which is a status 500 here.\n%s", traced(error))  # noqa: TRY400
         finally:
             if not self.over.is_set():
                 await self.sent.put(None)
