@@ -42,6 +42,12 @@ FAULTS = {
     "body never ends": (says(whole()[:-5], then="stay"), 504),
     "no length, no end": (says(b"HTTP/1.1 200 OK\r\n\r\n" + GOOD, then="stay"), 504),
     "chunk size bad": (says(CHUNKED + b"zz\r\n" + GOOD + b"\r\n0\r\n\r\n"), 502),
+    "chunk size bad, later": (says(CHUNKED, b"zz\r\n" + GOOD, pause=0.05, then="stay"), (502, 504)),
+    "no end of a chunk, later": (says(CHUNKED + b"2\r\n{}", b"zzzz", pause=0.05, then="stay"), (502, 504)),
+    "giant trailer, later": (
+        says(CHUNKED + b"28\r\n" + GOOD + b"\r\n0\r\n", b"a: " + b"a" * 100_000, pause=0.05, then="stay"),
+        (502, 504),
+    ),
     "chunks cut": (says(CHUNKED + b"28\r\n" + GOOD + b"\r\n"), 502),
     "too long": (says(whole(LONG)), 502),
     "too long, in chunks": (says(CHUNKED + b"%x\r\n" % len(LONG) + LONG + b"\r\n0\r\n\r\n"), 502),

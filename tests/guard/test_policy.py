@@ -46,6 +46,9 @@ def test_every_key_of_the_policy_is_known_or_refused_with_the_nearest(tmp_path):
         ({"upstream": {"url": "ftp://x"}}, "upstream.url must be http"),
         ({"upstream": {"url": "http://user:word@x"}}, "without a user"),
         ({"upstream": {"url": "http://x?a=b"}}, "a query"),
+        ({"upstream": {"url": "http://:word@x"}}, "without a user"),
+        ({"upstream": {"url": "http://x:99999"}}, "upstream.url must be http"),
+        ({"upstream": {"url": "http://x/a b"}}, "upstream.url must be http"),
         ({"routes": []}, "at least one"),
         ({"routes": [{"protocol": "grpc"}]}, "grpc"),
         ({"tiers": {"basic": {"rate": "fast"}}}, "tiers.basic.rate"),
@@ -173,7 +176,6 @@ def test_useless_and_dangerous_settings_are_refused_with_the_reason(tmp_path, ch
         ({"guard": {"mode": "shadow"}}, "nothing is refused"),
         ({"guard": {"listen": "0.0.0.0:80"}}, "no TLS"),
         ({"guard": {"strict": False}}, "leave as they come"),
-        ({"guard": {"workers": 2}, "detectors": {"seeking": {"threshold": 50}}}, "its own share"),
         ({"upstream": {"url": "http://model.example"}}, "in clear"),
         ({}, "probing is not noticed"),
         (
@@ -279,3 +281,8 @@ def test_whatever_a_policy_says_is_read_or_refused(content):
         except PolicyError:
             return
         findings(read)
+
+
+def test_nothing_is_to_be_said_against_several_workers(tmp_path):
+    found = [findings(policy(tmp_path, guard={"workers": count}, detectors={"volume": {}})) for count in (1, 3)]
+    assert found[0] == found[1]

@@ -104,7 +104,7 @@ def _kept(policy: Policy) -> Iterator[str]:
     yield (
         f"Budgets are charged in {policy.store.kind} before the model is asked, and survive {disk}. "
         f"A crash strands at most {stranded:,} records "
-        "of each, and at most a hundredth of it; it never lets more through."
+        "of each, and at most a hundredth of it, and what unanswered requests gave back; it never lets more through."
     )
     log = (
         "also a power cut"

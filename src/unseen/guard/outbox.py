@@ -32,7 +32,10 @@ class Outbox:
     def _flush(self) -> None:
         held, self._parts = self._parts, {}
         for transport, parts in held.items():
-            _write(transport, parts)
+            try:
+                _write(transport, parts)
+            except Exception:  # noqa: BLE001 - whatever it is, it is this connection's alone
+                transport.abort()
 
 
 def _write(transport: asyncio.Transport, parts: Any) -> None:

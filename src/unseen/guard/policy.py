@@ -297,6 +297,22 @@ def endpoint_of(address: str) -> tuple[str, str, int]:
     raise PolicyError(f"a syslog server is written udp://HOST:PORT, tcp:// or tls://, got {address!r}.")
 
 
+def _is_plain(address: str) -> bool:
+    """Whether an address is of HTTP, with a host, a port that can be one, and no user, password, query or fragment.
+
+    >>> [_is_plain(f"http://{rest}") for rest in ("a", "[::1]:80/v1", "a:99999", ":b@a", "a?b", "a b")]
+    [True, True, False, False, False, False]
+    """
+    url = urlsplit(address)
+    try:
+        _ = url.port
+    except ValueError:
+        return False
+    more = url.query or url.fragment or url.username or url.password
+    plain = address.isprintable() and " " not in address
+    return url.scheme in {"http", "https"} and bool(url.hostname) and plain and not more
+
+
 def _check_export(export: Export, state: str) -> None:
     """Refuse an export that says too little or too much."""
     needed, no_use = ("path", "address") if export.to == "file" else ("address", "path")
@@ -310,8 +326,7 @@ def _check_export(export: Export, state: str) -> None:
         if Path(state).resolve() in Path(export.path or "").resolve().parents:
             raise PolicyError("path must not be inside guard.state, where the log itself stands.")
     else:
-        url = urlsplit(export.address or "")
-        if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment or url.username:
+        if not _is_plain(export.address or ""):
             raise PolicyError("address must be http://HOST[:PORT] or https://, without a user, a query or a fragment.")
         if export.format is not None:
             raise PolicyError("format says nothing for to = 'otlp', which has its own.")
@@ -319,8 +334,7 @@ def _check_export(export: Export, state: str) -> None:
 
 def _checked(policy: Policy) -> Policy:
     """Refuse what no guard could serve; what is unwise is judged in `checking`."""
-    url = urlsplit(policy.upstream.url)
-    if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment or url.username:
+    if not _is_plain(policy.upstream.url):
         raise PolicyError("upstream.url must be http://HOST[:PORT] or https://, without a user, a query or a fragment.")
     if not policy.routes:
         raise PolicyError("the policy needs at least one [[routes]] table: nothing is forwarded that no route names.")

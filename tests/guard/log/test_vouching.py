@@ -320,6 +320,7 @@ def die_at(point, log):
         os._exit(code)
 
 
+@pytest.mark.slow
 def test_a_log_is_never_called_cut_wherever_its_guard_dies(tmp_path):
     point = 0
     while True:

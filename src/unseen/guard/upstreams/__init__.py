@@ -1,5 +1,6 @@
 """The libraries that can ask a model's server, one a file."""
 
+from unseen.errors import PolicyError
 from unseen.guard import policy as policies
 from unseen.guard.secrets import read_secret
 from unseen.guard.upstream import Upstream
@@ -9,7 +10,9 @@ def open_upstream(settings: policies.Upstream) -> Upstream:
     """Return what asks the server of a policy; call it inside the event loop. Raises `PolicyError`, `MissingExtra`."""
     authorization = None
     if settings.authorization:
-        authorization = read_secret(settings.authorization, "upstream.authorization").decode()
+        authorization = read_secret(settings.authorization, "upstream.authorization").decode("utf-8", "replace")
+        if not authorization.isprintable() or not authorization.isascii():
+            raise PolicyError("upstream.authorization is one line of printable ASCII, as a header of HTTP is.")
     if settings.client == "pyreqwest":
         from unseen.guard.upstreams.pyreqwest import PyreqwestUpstream
 

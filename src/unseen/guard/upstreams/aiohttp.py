@@ -10,10 +10,11 @@ from functools import lru_cache
 from typing import Any, Self
 
 import aiohttp
-import msgspec
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import RawResponseMessage
+from aiohttp.streams import EMPTY_PAYLOAD
 from yarl import URL
 
 from unseen.guard import policy as policies
@@ -25,53 +26,81 @@ CHUNK = 65_536
 BEFORE = range(100, 200)  # statuses that come before the answer's own
 UPGRADED = 101  # but this one
 PATHS = 1_000  # heads of requests that are kept
-EARLY_S = 0.01  # by which the timer of an event loop may be early
 AGAIN = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
-BROKEN = (aiohttp.ClientError, aiohttp.EofStream, HttpProcessingError, OSError, ValueError)
+BROKEN = (  # the last where it is asked for more of an answer whose connection it has closed
+    *(aiohttp.ClientError, aiohttp.EofStream, HttpProcessingError, OSError, ValueError),
+    RuntimeError,
+)
 
 
 class CleanConnector(aiohttp.TCPConnector):
     """Takes up no connection on which something came that nobody asked for: it would be read as the next answer."""
 
     async def _get(self, key: Any, traces: Any) -> Any:
-        waiting = self._conns.get(key)
-        while waiting and waiting[0][0].should_close:
-            waiting.popleft()[0].close()
-        return await super()._get(key, traces)
+        while (found := await super()._get(key, traces)) is not None and _both(found)[0].should_close:
+            found.close()
+        return found
 
 
-class Opened(msgspec.Struct, frozen=True):
-    """A connection on which an answer has begun: its status, its length where it is said (else -1), and its body.
+class Opened:
+    """One request on a connection, until its answer has come or is given up; then the connection is let go.
 
-    `open_ended` says that the answer ends where the connection does, so that what breaks off looks like an end.
-    Left before the body's end the connection is closed; otherwise the next request takes it.
+    `status`, `length` (-1 where it is not said) and `content` are there once the head of the answer is. `open_ended`
+    says that the answer ends where the connection does.
     """
 
-    connection: Connection
-    timer: asyncio.TimerHandle
-    status: int
-    length: int
-    open_ended: bool
-    content: aiohttp.StreamReader
+    __slots__ = ("_connection", "_timer", "content", "length", "open_ended", "protocol", "status", "transport")
+
+    def __init__(self, connection: Connection, until: float, loop: asyncio.AbstractEventLoop) -> None:
+        self._connection = connection
+        self.protocol, self.transport = _both(connection)
+        self.content: aiohttp.StreamReader = EMPTY_PAYLOAD
+        self.status, self.length, self.open_ended = 0, -1, False
+        self._timer = loop.call_at(until, self._expire)
+
+    def begin(self, message: RawResponseMessage, content: aiohttp.StreamReader) -> None:
+        """Take the head of the answer."""
+        self.content = content
+        self.status = message.code
+        self.length = int(message.headers.get("content-length", -1))
+        self.open_ended = self.length < 0 and not message.chunked
+        content.on_eof(self._end)
+
+    def refuse_cut(self) -> None:
+        """Raise `ClientPayloadError` where what looked like the end of an answer was a broken connection."""
+        if self.open_ended and isinstance(self.protocol.exception(), OSError):
+            raise aiohttp.ClientPayloadError
 
     def __enter__(self) -> Self:
         """Hold the connection."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Let go of it."""
-        self.timer.cancel()
-        if kind is None or self.content.is_eof():
-            self.connection.release()
+    def __exit__(self, *_: object) -> None:
+        """Break the connection off, unless its answer has ended."""
+        self._timer.cancel()
+        if self._connection.protocol is not None:
+            self.transport.abort()
+            self._connection.close()
+
+    def _end(self) -> None:
+        """Let the next request have the connection at once: what comes now is no part of the answer."""
+        self._timer.cancel()
+        if self.transport.get_write_buffer_size():  # the answer came before the request was through
+            self.transport.abort()
+            self._connection.close()
         else:
-            self.connection.close()
+            self._connection.release()
+
+    def _expire(self) -> None:
+        """Tell whoever reads that it took too long, whatever became of the connection."""
+        late = TimeoutError()
+        self.protocol.set_exception(late)
+        self.content.set_exception(late)
+        self.transport.abort()
 
 
 class AiohttpUpstream:
-    """Keeps connections open; follows no redirect, reads no proxy settings, takes no cookies, decompresses nothing.
-
-    Where an answer takes too long, its connection is broken off: whoever reads it wakes up, and looks at the clock.
-    """
+    """Keeps connections open; follows no redirect, reads no proxy settings, takes no cookies, decompresses nothing."""
 
     def __init__(self, settings: policies.Upstream, authorization: str | None) -> None:
         self._base = settings.url.rstrip("/")
@@ -93,25 +122,23 @@ class AiohttpUpstream:
         until = self._loop.time() + self._timeout_s
         request = self._request("GET" if body is None else "POST", path, self._headers, body)
         try:
-            answer = await self._answer(request, until)
-        except AGAIN as error:
-            if body is not None or self._is_late(until):  # what may have been answered is asked once
-                raise self._broken(error, until) from None
             try:
-                answer = await self._answer(request, until)
-            except BROKEN as error:
-                raise self._broken(error, until) from None
+                return await self._answer(request, until, self._limits)
+            except AGAIN:
+                left = until - self._loop.time()
+                if body is not None or left <= 0:  # what may have been answered is asked once
+                    raise
+                return await self._answer(request, until, aiohttp.ClientTimeout(connect=left))
         except BROKEN as error:
-            raise self._broken(error, until) from None
-        return answer
+            raise _told(error) from None
 
-    async def _answer(self, request: bytes, until: float) -> Answer:
-        with await self._open(request, until) as opened:
+    async def _answer(self, request: bytes, until: float, limits: aiohttp.ClientTimeout) -> Answer:
+        opened = await self._open(request, until, limits)
+        with opened:
             if opened.length > self._most:
                 raise too_long(opened.status)
             body = await (opened.content.read() if opened.length >= 0 else self._limited(opened))
-        if opened.open_ended and self._is_late(until):
-            raise late()
+            opened.refuse_cut()
         return Answer(opened.status, body)
 
     async def _limited(self, opened: Opened) -> bytes:
@@ -126,8 +153,9 @@ class AiohttpUpstream:
     async def stream(self, path: str, body: bytes) -> AsyncIterator[bytes]:
         """See `upstream.Upstream`."""
         until = self._loop.time() + self._timeout_s
+        request = self._request("POST", path, self._stream_headers, body)
         try:
-            with await self._open(self._request("POST", path, self._stream_headers, body), until) as opened:
+            with await self._open(request, until, self._limits) as opened:
                 if opened.status != 200:
                     raise refused_by(opened.status)
                 yield b""
@@ -137,58 +165,48 @@ class AiohttpUpstream:
                     if size > self._most:
                         raise too_long(opened.status)
                     yield part
+                opened.refuse_cut()
         except BROKEN as error:
-            raise self._broken(error, until) from None
-        if opened.open_ended and self._is_late(until):
-            raise late()
+            raise _told(error) from None
 
-    async def _open(self, request: bytes, until: float) -> Opened:
+    async def close(self) -> None:
+        """See `upstream.Upstream`."""
+        await self._connector.close()
+
+    async def _open(self, request: bytes, until: float, limits: aiohttp.ClientTimeout) -> Opened:
         """Send a request and return what is known once the head of its answer is there."""
-        connection = await self._connector.connect(self._address, [], self._limits)
-        timer = None
+        opened = Opened(await self._connector.connect(self._address, [], limits), until, self._loop)
         try:
-            protocol, transport = _both(connection)
-            timer = self._loop.call_at(until, transport.abort)
-            protocol.set_response_params(read_until_eof=True, auto_decompress=False)
-            self._outbox.write(transport, request)
+            opened.protocol.set_response_params(read_until_eof=True, auto_decompress=False)
+            self._outbox.write(opened.transport, request)
             while True:
-                message, content = await protocol.read()
+                message, content = await opened.protocol.read()
                 if message.code not in BEFORE or message.code == UPGRADED:
-                    length = int(message.headers.get("content-length", -1))
-                    open_ended = length < 0 and not message.chunked
-                    return Opened(connection, timer, message.code, length, open_ended, content)
+                    opened.begin(message, content)
+                    return opened
         except BaseException:
-            if timer is not None:
-                timer.cancel()
-            connection.close()
+            opened.__exit__()
             raise
 
     def _request(self, method: str, path: str, headers: bytes, body: bytes | None) -> bytes:
         head = self._head(method, path, headers)
         return b"%s\r\n" % head if body is None else b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body)
 
-    def _is_late(self, until: float) -> bool:
-        return self._loop.time() > until - EARLY_S
-
-    def _broken(self, error: BaseException, until: float) -> Refused:
-        return late() if isinstance(error, TimeoutError) or self._is_late(until) else gone()
-
-    async def close(self) -> None:
-        """See `upstream.Upstream`."""
-        await self._connector.close()
-
     def _new_head(self, method: str, path: str, headers: bytes) -> bytes:
         return f"{method} {URL(self._base + path).raw_path_qs} HTTP/1.1\r\n".encode() + headers
 
 
+def _told(error: BaseException) -> Refused:
+    return late() if isinstance(error, TimeoutError) else gone()
+
+
 def _both(connection: Connection) -> tuple[ResponseHandler, asyncio.Transport]:
     if connection.protocol is None or connection.transport is None:
+        connection.close()
         raise aiohttp.ServerDisconnectedError
     return connection.protocol, connection.transport
 
 
 def _lines(headers: dict[str, str]) -> bytes:
-    """Return headers as they are sent. Raises `ValueError` for one that would be more than one line."""
-    if any(not name.isprintable() or not value.isprintable() for name, value in headers.items()):
-        raise ValueError("a header is one line")
+    """Return headers as they are sent: those of the policy, and one secret that was read as one line."""
     return "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode()
