@@ -647,7 +647,7 @@ def test_nothing_is_answered_where_the_log_cannot_be_written(tmp_path, monkeypat
     assert answered[0] == 200
 
 
-def test_a_fault_of_ours_says_nothing_and_gives_the_charge_back(tmp_path):
+def test_a_fault_of_ours_says_nothing_gives_the_charge_back_and_is_seen_by_the_operator(tmp_path, caplog):
     model = FakeModel(fails=RuntimeError("record 1.0, 2.0, 3.0"))
 
     async def talk(gateway, key):
@@ -658,6 +658,8 @@ def test_a_fault_of_ours_says_nothing_and_gives_the_charge_back(tmp_path):
     assert b"1.0" not in body
     assert used(tmp_path) == {}
     assert log(tmp_path)[0].reason == "fault"
+    assert "builtins.RuntimeError (its words are left out)" in caplog.text
+    assert "1.0" not in caplog.text
 
 
 def test_no_secret_and_no_record_stands_in_the_log_or_in_a_repr(tmp_path, capfd):

@@ -21,6 +21,13 @@ MODEL = LogisticRegression(max_iter=200).fit(X, Y)
 TIERS = {"t": {"budget": {"lifetime": 20}, "controls": [{"name": "label-only"}]}}
 
 
+def test_a_route_of_several_inputs_is_not_for_a_model_in_this_process(tmp_path):
+    shapes = {"image": [8, 8], "age": []}
+    route = {"protocol": "open-inference-v2", "features": ["image", "age"], "shapes": shapes}
+    with pytest.raises(PolicyError, match="a model in this process has one"):
+        wrap(MODEL, policy(tmp_path, routes=[route], tiers=TIERS))
+
+
 def test_a_wrapped_model_gives_hardened_answers_counts_records_and_writes_them_down(tmp_path):
     guarded = wrap(MODEL, policy(tmp_path, tiers=TIERS))
     answers = guarded.predict_proba(X[:7])

@@ -24,7 +24,7 @@ from unseen.guard.secrets import derive, read_secret, strong
 from unseen.guard.unusable import unusable
 from unseen.guard.words import number_of
 
-OPEN_END = "; no orderly end (normal while a guard runs): what may have been cut off there would not be seen"
+OPEN_END = "; no orderly end (normal while a guard runs): what was cut off of its last seconds would not be seen"
 LONGEST_DAYS = 36_500
 HOUR_S, DAY_S = 3600.0, 86_400.0
 Command = Callable[[argparse.Namespace], int]

@@ -50,6 +50,8 @@ def wrap(model: Any, policy: Policy | dict[str, Any] | str | Path, *, tier: str 
     named = tier or next(iter(read.tiers))
     if named not in read.tiers:
         raise PolicyError(f"the policy has no tier {named!r}; it has {sorted(read.tiers)}.")
+    if read.routes[0].shapes:
+        raise PolicyError("shapes are of several inputs, and a model in this process has one: describe it by features.")
     if not any(hasattr(model, name) for name in ("predict", "predict_proba")):
         raise PolicyError(f"a model has the method predict or predict_proba; {type(model).__name__} has neither.")
     return Guarded(model, read, named)

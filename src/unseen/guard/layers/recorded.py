@@ -1,6 +1,7 @@
 """Every request leaves a record before its answer leaves; a request that cannot be written down is not answered."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -13,7 +14,9 @@ from unseen.guard.log.writer import Writer
 from unseen.guard.policy import Policy
 from unseen.guard.question import Question
 from unseen.guard.refusal import Refused
+from unseen.guard.traced import traced
 
+LOG = logging.getLogger("unseen.guard")
 FINGERPRINTS = 1_000  # most that one record of the log holds
 
 
@@ -55,9 +58,11 @@ def refusal(refused: Refused) -> Reply:
 
 
 def told(error: Exception) -> Reply:
-    """Return what a client is told of an error: what a refusal says; of a fault of ours, no more than that."""
-    fault = Refused(500, "fault", "The guard failed; nothing was answered.")
-    return refusal(error if isinstance(error, Refused) else fault)
+    """Return what a client is told of an error: what a refusal says; of a fault of ours, the operator alone."""
+    if isinstance(error, Refused):
+        return refusal(error)
+    LOG.error("unseen guard: the guard failed, which is a status 500 here.\n%s", traced(error))
+    return refusal(Refused(500, "fault", "The guard failed; nothing was answered."))
 
 
 async def _reply(inner: Handler, exchange: Exchange) -> Reply:
