@@ -17,7 +17,7 @@ from unseen.disk import PART, refused
 from unseen.errors import FolderError
 from unseen.guard.log.chain import START, linked, public_of, signed
 from unseen.guard.log.entries import Done, Entry, Head, Start, Tip
-from unseen.guard.log.reading import chain_end, segments
+from unseen.guard.log.reading import End, chain_end, segments
 from unseen.guard.log.tips import Tips, on_disk
 from unseen.guard.policy import Log
 
@@ -123,12 +123,14 @@ class Writer:
 
     def roll(self) -> None:
         """Begin the next segment."""
+        end = None
         if self._file >= 0:
             self.sign(last=True)
             os.fdatasync(self._file)
             os.close(self._file)
             self._file = -1
-        self._open()
+            end = End(self._chain, self._number, self._hash, 0)
+        self._open(end)
         self._keep_tip_later()
 
     async def _keep(self, pause: float) -> None:
@@ -144,10 +146,14 @@ class Writer:
             raise
         self._synced = number
 
-    def _open(self) -> None:
-        """Begin a segment after the last whole record of the one before; what was torn there stays, and is counted."""
+    def _open(self, end: End | None = None) -> None:
+        """Begin a segment after the last whole record of the one before; what was torn there stays, and is counted.
+
+        Where that one ends is read from it, unless `end` says so.
+        """
         there = segments(self._folder)
-        end = chain_end(there[-1]) if there else None
+        if there and end is None:
+            end = chain_end(there[-1])
         if there and end is None:
             raise FolderError(
                 f"the audit log cannot go on in {self._folder}: its last segment was damaged; see unseen guard log "
