@@ -278,8 +278,6 @@ def _server(policy: Policy) -> Iterator[Finding]:
         yield note("guard.mode", sentence)
     if not server.strict:
         yield note("guard.strict", "false: numbers that the policy does not speak of leave as they come.")
-    if server.workers > 1 and policy.detectors:
-        yield note("guard.workers", "each worker's detectors see its own share of a client's queries.")
 
 
 def _upstream(policy: Policy) -> Iterator[Finding]:

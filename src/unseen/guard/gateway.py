@@ -37,6 +37,7 @@ from unseen.guard.pace import Pace, Turns
 from unseen.guard.policy import Policy
 from unseen.guard.protocols import adapter_of
 from unseen.guard.refusal import Refused
+from unseen.guard.relay import Relay
 from unseen.guard.same_secret import require_same
 from unseen.guard.secrets import derive, read_secret, strong
 from unseen.guard.stores import open_store
@@ -67,6 +68,7 @@ class State:
     counts: Counts = field(default_factory=Counts)
     shipping: Shipping | None = None
     pace: Turns = field(default_factory=Pace)
+    relay: Relay | None = None
     tenants: dict[str, TenantKey] = field(default_factory=dict, repr=False)
     damaged: set[Path] = field(default_factory=set)  # files of tenants' keys that hold none, and were told of
 

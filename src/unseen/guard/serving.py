@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from unseen.guard.log.entries import Done
 from unseen.guard.outbox import Outbox
 from unseen.guard.pace import Pace, Turns
 from unseen.guard.policy import Policy, address_of, read_policy
+from unseen.guard.relay import Relay
 from unseen.guard.same_secret import require_same
 from unseen.guard.secrets import derive, read_secret, strong
 from unseen.guard.shared_pace import SharedPace
@@ -54,12 +55,22 @@ def serve(path: Path, say: Callable[[str], None] = print) -> int:
         raise PolicyError("nobody could ask: there is no key that opens, and no [oidc]: see unseen guard keys add.")
     require_same(Path(policy.guard.state), strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret"))
     sock = _listen(*address_of(policy.guard.listen))
-    pace: Turns = SharedPace() if policy.guard.workers > 1 else Pace()
+    alone = policy.guard.workers == 1
+    pace: Turns = Pace() if alone else SharedPace()
+    relay = None if alone else Relay()
+    newer: list[Policy] = []
 
     def work(number: int, alive: int | None = None) -> int:
-        return _work(Worker(path, policy, number, pace, alive, say if number == 0 else _nothing), sock)
+        worker = Worker(path, policy, number, pace, alive, say if number == 0 else _nothing, relay)
+        worker.newer = tuple(newer)
+        return _work(worker, sock)
 
-    return work(0) if policy.guard.workers == 1 else Supervisor(policy.guard.workers, work).run()
+    def reread() -> None:
+        with suppress(UnseenError):  # a worker says so
+            read = _successor(path, policy)
+            newer[:] = [*(earlier for earlier in newer if earlier != read), read]
+
+    return work(0) if alone else Supervisor(policy.guard.workers, work, reread).run()
 
 
 def _nothing(_: str) -> None:
@@ -98,7 +109,8 @@ def _work(worker: "Worker", sock: socket.socket) -> int:
 class Worker:
     """One process: its state, the gateway of the day, and the servers that use it.
 
-    `pace` is that of all workers; `alive` is a pipe that ends with the process that watches over them, if there is one.
+    `pace` is that of all workers, and so is `relay`, where there are several; `alive` is a pipe that ends with the
+    process that watches over them, if there is one.
     """
 
     def __init__(
@@ -109,9 +121,12 @@ class Worker:
         pace: Turns,
         alive: int | None = None,
         say: Callable[[str], None] = print,
+        relay: Relay | None = None,
     ) -> None:
+        self.newer: tuple[Policy, ...] = ()  # those that were read since, if it takes the place of one that died
         self._say = say
         self._pace = pace
+        self._relay = relay
         self._alive = alive
         self._path = path
         self._policy = policy
@@ -126,9 +141,11 @@ class Worker:
     async def run(self, sock: socket.socket) -> None:
         """Answer until the server is told to stop; then let requests end, and close the state."""
         state = open_state(self._policy, self._number)
-        state.pace = self._pace
+        state.pace, state.relay = self._pace, self._relay
+        if self._relay is not None:
+            self._relay.worker = self._number
         try:
-            self._gateway = open_gateway(self._policy, state)
+            self._gateway = self._newest(state)
             self._watching = asyncio.create_task(self._gateway.watch.run())
             if self._policy.guard.admin is not None and self._policy.guard.workers > 1:
                 self._counting = asyncio.create_task(keep_writing(state.folder, self._number, state.snapshot))
@@ -151,6 +168,17 @@ class Worker:
                 await gateway.upstream.close()
             await state.close()
 
+    def _newest(self, state: State) -> Gateway:
+        """Return a gateway of the newest policy that holds in the other workers: the newest that one can be made of."""
+        for policy in reversed(self.newer):
+            with suppress(UnseenError):
+                gateway = open_gateway(policy, state)
+                self._policy = policy
+                state.writer.policy = policy.digest
+                state.writer.append(Done, what="policy", detail=policy.digest)
+                return gateway
+        return open_gateway(self._policy, state)
+
     async def _announce(self, servers: list["QuietServer"]) -> None:
         """Say where the guard listens, once every server answers."""
         for server in servers:
@@ -170,6 +198,7 @@ class Worker:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stop)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
         if self._alive is not None:
             loop.add_reader(self._alive, stop)
 
@@ -248,8 +277,10 @@ def open_gateway(
     if old is not None and same and shadow == (old.policy.guard.mode == "shadow"):
         watch = old.watch
     else:
-        watch = Watch(from_settings(policy.detectors), policy.actions, state.writer, state.folder, shadow=shadow)
-        watch.dropped = old.watch.dropped if old is not None else 0
+        detectors = from_settings(policy.detectors)
+        watch = Watch(detectors, policy.actions, state.writer, state.folder, shadow=shadow, relay=state.relay)
+        if old is not None:
+            watch.follow(old.watch)
     tokens = None
     if policy.oidc is not None:
         from unseen.guard.tokens import OidcTokens

@@ -9,10 +9,10 @@ whose holder is rested. The table has no name that anything could be done to, an
 import fcntl
 import mmap
 import os
-import tempfile
 import time
 from hashlib import blake2b
 
+from unseen.guard.nameless import nameless_file
 from unseen.guard.pace import after
 
 SETS, PLACES = 16_384, 32
@@ -27,7 +27,7 @@ class SharedPace:
         self._key = os.urandom(32)  # nobody can tell whose set is whose
         self._names = mmap.mmap(-1, SETS * PLACES * NAME)
         self._due = memoryview(mmap.mmap(-1, SETS * PLACES * TIME)).cast("d")
-        self._locks = _file()
+        self._locks = nameless_file()
         self._known: dict[tuple[tuple[str, str], float, int], tuple[bytes, int]] = {}
 
     def wait(self, who: tuple[str, str], per_second: float, burst: int, now: float | None = None) -> float:
@@ -76,11 +76,3 @@ class SharedPace:
             if self._due[place] <= now:
                 return place
         return None
-
-
-def _file() -> int:
-    """Return an open file without a name, for its locks alone."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("unseen-guard-rates")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())

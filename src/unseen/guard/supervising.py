@@ -13,11 +13,16 @@ Work = Callable[[int, int], int]
 
 
 class Supervisor:
-    """Runs `work(number, alive)` in `workers` processes; `alive` is a pipe that ends when this process dies."""
+    """Runs `work(number, alive)` in `workers` processes; `alive` is a pipe that ends when this process dies.
 
-    def __init__(self, workers: int, work: Work) -> None:
+    `work` begins with SIGHUP blocked, so that none is lost before something is done about it; `reread` is called when
+    it comes, before it is passed on.
+    """
+
+    def __init__(self, workers: int, work: Work, reread: Callable[[], None]) -> None:
         self._workers = workers
         self._work = work
+        self._reread = reread
         self._children: dict[int, int] = {}
         self._stopping = False
         self._alive, self._mine = os.pipe()
@@ -44,17 +49,23 @@ class Supervisor:
         return worst
 
     def _start(self, number: int) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
         child = os.fork()
         if child == 0:
             for name in PASSED_ON:
                 signal.signal(name, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
             os.close(self._mine)
             os._exit(self._work(number, self._alive))
         self._children[child] = number
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
         if self._stopping:  # the signal came before this child could be told
             os.kill(child, signal.SIGTERM)
 
     def _pass_on(self, name: int, _frame: object) -> None:
-        self._stopping = self._stopping or name != signal.SIGHUP
+        if name == signal.SIGHUP:
+            self._reread()
+        else:
+            self._stopping = True
         for child in self._children:
             os.kill(child, name)

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from unseen.disk import alone, write_whole
-from unseen.errors import FolderError, UnseenError
+from unseen.errors import FolderError, InputError, UnseenError
 from unseen.guard.client import Client
 from unseen.guard.detector import Detector, Query, Sighting
 from unseen.guard.detectors import BY_FINGERPRINT
@@ -27,6 +27,7 @@ from unseen.guard.log.writer import Writer
 from unseen.guard.policy import Actions, Policy
 from unseen.guard.question import Question
 from unseen.guard.refusal import Refused
+from unseen.guard.relay import Relay
 from unseen.guard.shape import fingerprint
 
 FILE = "actions.json"
@@ -34,6 +35,8 @@ PART = 64
 WAITING = 10_000  # queries kept for the detectors: beyond it the oldest are dropped, and counted
 QUIET_S = 3600.0  # further sightings of one client within this time are one
 LOOK_S = 1.0
+REST_S = 0.05  # how long the detectors leave the requests alone
+HURRY_S = 0.005  # the same, while workers have more to send
 RANK = {"log": 0, "alert": 1, "tighten": 2, "reauthenticate": 3, "suspend": 4}
 
 
@@ -50,7 +53,10 @@ class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Watch:
-    """The detectors of one worker, and the standing of its clients, kept in a file that workers share."""
+    """The detectors of one worker, and the standing of its clients, kept in a file that workers share.
+
+    With a `relay`, the detectors of one worker look at what all have noticed, and those of the others rest.
+    """
 
     def __init__(
         self,
@@ -61,6 +67,7 @@ class Watch:
         *,
         shadow: bool = False,
         chance: random.Random | None = None,
+        relay: Relay | None = None,
     ) -> None:
         self._detectors = detectors
         self._actions = actions
@@ -68,7 +75,9 @@ class Watch:
         self._path = folder / FILE
         self._shadow = shadow
         self._chance = chance or random.SystemRandom()
+        self._relay = relay
         self._queue: deque[Query] = deque(maxlen=WAITING)
+        self._brought: deque[Query] = deque()  # from other workers
         self._standing: dict[str, Standing] = {}
         self._key = b""  # of the detectors' fingerprints, once `learn` has brought it
         self._marked = any(isinstance(detector, BY_FINGERPRINT) for detector in detectors)
@@ -87,6 +96,10 @@ class Watch:
         """
         learn_decoys(self._detectors, policy, key, decoys)
         self._key = key
+
+    def follow(self, old: "Watch") -> None:
+        """Take the place of an earlier policy's watch, with all that waits there and that its last requests add."""
+        self._queue, self._brought, self.dropped = old._queue, old._brought, old.dropped  # noqa: SLF001 - one of its own
 
     def notice(self, exchange: Exchange) -> None:
         """Keep a question that was answered for the detectors. Takes little time, and fails nobody."""
@@ -112,12 +125,45 @@ class Watch:
 
     async def run(self) -> None:
         """Let the detectors look, for ever, between the requests."""
+        hurry = False
         while True:
-            await asyncio.sleep(0.05)
-            while self._queue:
-                for part in parts_of(self._queue.popleft()):
+            await asyncio.sleep(HURRY_S if hurry else REST_S)
+            if self._relay is None or self._relay.looks():
+                hurry = await self._look_at_all(self._relay)
+            else:
+                hurry = self._pass_on(self._relay)
+
+    async def _look_at_all(self, relay: Relay | None) -> bool:
+        """Look at what this worker and the others have noticed; return whether the others have noticed anything."""
+        self.refresh(time.time())
+        others = False
+        while (brought := self._bring(relay)) or self._queue:
+            others = others or brought
+            for waiting in (self._queue, self._brought):
+                for part in parts_of(waiting.popleft()) if waiting else ():
                     self.look(part)
                     await asyncio.sleep(0)
+        return others
+
+    def _bring(self, relay: Relay | None) -> bool:
+        """Take what other workers have sent, unless some of it still waits; return whether some does."""
+        if relay is not None and not self._brought:
+            relay.ready()  # what this worker had begun to send before it became the one that looks
+            try:
+                self._brought.extend(relay.received())
+            except InputError:
+                self.dropped += 1
+        return bool(self._brought)
+
+    def _pass_on(self, relay: Relay) -> bool:
+        """Send what was noticed to the worker that looks; return whether some had to stay."""
+        while relay.ready() and self._queue:
+            parts: list[Query] = []
+            while self._queue and sum(max(part.records, 1) for part in parts) < PART:
+                parts.extend(parts_of(self._queue.popleft()))
+            if not relay.send(parts):
+                self.dropped += len(parts)
+        return bool(self._queue)
 
     def catch_up(self) -> None:
         """Let the detectors look at all that waits, now: for callers outside an event loop."""
@@ -170,13 +216,24 @@ class Watch:
             found = self._path.stat()
             modified = (found.st_mtime_ns, found.st_size, found.st_ino)
             if modified != self._modified:
-                self._standing = msgspec.json.decode(self._path.read_bytes(), type=dict[str, Standing])
+                self._know(msgspec.json.decode(self._path.read_bytes(), type=dict[str, Standing]))
                 self._modified = modified
         except FileNotFoundError:
-            self._standing, self._modified = {}, None
+            self._know({})
+            self._modified = None
         except (OSError, msgspec.DecodeError):
             return False
         return True
+
+    def _know(self, standing: dict[str, Standing]) -> None:
+        """Take what the file says; whoever was released by another process is forgotten here too."""
+        for client in self._standing.keys() - standing.keys():
+            self._forget(client)
+        self._standing = standing
+
+    def _forget(self, client: str) -> None:
+        for detector in self._detectors:
+            detector.forget(client)
 
     def standing(self, client: Client, now: float) -> None:
         """Raise `Refused` where a client is suspended, or must show a new key."""
@@ -196,8 +253,7 @@ class Watch:
 
     def release(self, client: str) -> bool:
         """Forget what was seen of a client, and end all steps; return whether there was any."""
-        for detector in self._detectors:
-            detector.forget(client)
+        self._forget(client)
         known = released(self._path.parent, client)
         self._load()
         if known:

@@ -2,6 +2,7 @@
 
 import errno
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,20 @@ DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 KEEP_S = 86_400.0  # how long an idempotency key is remembered
 
 
+def _write_ahead(base: sqlite3.Connection) -> None:
+    """Turn a file to write-ahead mode; SQLite itself does not wait where another process does so at this instant."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            base.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
 class SqliteStore:
     """One file in write-ahead mode. With `power`, a step is on the disk when it returns, and survives a power cut.
 
@@ -36,7 +51,7 @@ class SqliteStore:
             path.touch(mode=0o600)  # the files that SQLite puts beside it are as open as this one
             path.chmod(0o600)
             self._base = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
-            self._base.execute("PRAGMA journal_mode=WAL")
+            _write_ahead(self._base)
             self._base.execute(f"PRAGMA synchronous={'FULL' if power else 'NORMAL'}")
             self._base.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT}")
             self._base.executescript(SCHEMA)
