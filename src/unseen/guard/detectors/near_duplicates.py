@@ -19,6 +19,8 @@ ROUND = (
     0.4  # lower quartile over latest: near 1 in a cloud of many features, 0.55 of eight, 0.25 on a curve that returns
 )
 DAY_SECONDS = 86_400.0
+NUMBERS = 98_304  # that a ring has room for, so that those of fifty clients stay in a cache
+LEAST, MOST = 256, 512  # records of a ring: of 256, a tenth of probes among cover are still enough for a cloud
 
 
 @dataclass(slots=True)
@@ -28,6 +30,15 @@ class _State:
     when: float = -math.inf
     records: int = 0
     clouded: int = 0
+
+
+def latest_kept(features: int) -> int:
+    """Return how many of a client's records are kept, for this many features.
+
+    >>> [latest_kept(features) for features in (8, 192, 256, 384, 1536)]
+    [512, 512, 384, 256, 256]
+    """
+    return min(MOST, max(LEAST, NUMBERS // features))
 
 
 class NearDuplicates:
@@ -61,7 +72,7 @@ class NearDuplicates:
         edits: int = 3,
         allowance: float = 0.02,
         half_life_days: float = 7.0,
-        ring: int = 512,
+        ring: int | None = None,
         clients: int = 1000,
     ) -> None:
         self.threshold = threshold
@@ -96,7 +107,7 @@ class NearDuplicates:
         if not sensible(length := squared_length(record)):
             return
         if state.ring is None or state.ring.rows.shape[1] != record.size:
-            state.ring = Ring(self._size, record.size)
+            state.ring = Ring(self._size or latest_kept(record.size), record.size)
         places, distances = state.ring.near(record, length, self._within)
         if distances.size and not distances.all():  # a retry: neither evidence nor worth a place
             return
