@@ -5,11 +5,13 @@ A control is no defence by itself. Each says what it hides, what it costs, what 
 
 import inspect
 import json
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b, shake_256
-from math import isfinite
+from itertools import accumulate
+from math import isfinite, nextafter
 from numbers import Integral, Real
 from typing import Any
 
@@ -93,7 +95,8 @@ class Control:
     "argmax" (the same class, by index), "order" (no class overtakes another; ties may arise). `reads` is all that the
     answer depends on, beside the query and the key. `sharper` declares, with its reason, that the top probability may
     be above the model's; only a control that reads no probabilities may. `unfit(classes, **settings)` says why the
-    settings are of no use, with so many classes or (None) with any number of them, or "".
+    settings are of no use, with so many classes or (None) with any number of them, or "". `row`, where there is one,
+    makes of one row, as a list, what `harden` makes of it, to the last bit: for a few, NumPy takes longer to begin.
     """
 
     harden: Callable[..., Any]
@@ -111,6 +114,7 @@ class Control:
     cites: str = "heuristic"
     unfit: Callable[..., str] = fits_all
     ask: Callable[..., dict[str, Any]] | None = None
+    row: Callable[..., list[float]] | None = None
 
     def __post_init__(self) -> None:
         for what, values, known in (
@@ -124,7 +128,7 @@ class Control:
             raise TypeError(f"{self.name} reads probabilities and may be sharper: only what reads none may.")
         if (self.ask is not None) != (self.surface == "text"):
             raise TypeError(f"{self.name} is of surface {self.surface!r}; `ask` goes with 'text', and with it alone.")
-        for function in filter(None, (self.harden, self.ask)):
+        for function in filter(None, (self.harden, self.ask, self.row)):
             takes = [name for name in list(inspect.signature(function).parameters)[1:] if name != "chance"]
             if takes != [setting.name for setting in self.settings]:
                 declared = [setting.name for setting in self.settings]
@@ -236,6 +240,23 @@ class Hardening:
             return np.asarray(self.control.harden(given.astype(np.float64), **self.settings)).astype(given.dtype)
         return self._probabilities(given, queries)
 
+    def row(self, values: list[float]) -> list[float]:
+        """Return one row of probabilities, floats, hardened as a call with it alone does; raise what that raises.
+
+        Only controls that have a `row` do so.
+        """
+        if self.control.row is None:
+            raise PlanError(f"{self.name} hardens arrays only: call it on one.")
+        known = len(values) > 1 and all(map(isfinite, values)) and min(values) >= 0
+        if not known or abs(deque(accumulate(values), 1)[0] - 1) > SUM_TOLERANCE:
+            with np.errstate(over="ignore"):
+                self([values])  # says what is wrong
+            raise ModelError(f"{self.name} needs a row of probabilities.")
+        if why := self.unfit(len(values)):
+            raise PlanError(f"{self.name}: {why}.")
+        hardened = self.control.row(values, **self.settings)
+        return _row_led(hardened, values) if "argmax" in self.control.keeps else hardened
+
     def request(self, parameters: Fields) -> dict[str, Any]:
         """Return a request's parameters with what the control lets through; raise `DataError` where it refuses them."""
         return self._text(self.control.ask, parameters)
@@ -311,6 +332,19 @@ def _led(hardened: Floats, rows: Floats) -> Floats:
     raised = at_peak[row], column
     hardened[raised] = np.nextafter(hardened[raised], hardened.dtype.type(2))
     return hardened
+
+
+def _row_led(hardened: list[float], row: list[float]) -> list[float]:
+    """Return what `_led` does of one row."""
+    peak = max(hardened)
+    if hardened.count(peak) == 1:
+        return hardened
+    most = max(row)
+    top = row.index(most)
+    lost = row.count(most) == 1 or hardened.index(peak) != top
+    if not lost or hardened[top] != peak:
+        return hardened
+    return [nextafter(one, 2.0) if given == most else one for one, given in zip(hardened, row, strict=True)]
 
 
 def _floating(answers: Any, who: str) -> Floats:

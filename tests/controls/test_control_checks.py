@@ -84,6 +84,10 @@ def confider(probabilities):
     return probabilities
 
 
+def last_marker(row):
+    return [0.0] * (len(row) - 1) + [1.0]
+
+
 def counter(values, step):
     return values[:1]
 
@@ -107,6 +111,7 @@ CAUGHT_BY = {
     "gives_valid_distributions": of_probabilities(unfinished),
     "leaves_its_input_alone": of_probabilities(input_changer),
     "reads_what_it_declares": of_probabilities(confider, reads="argmax", sharper="a mark"),
+    "a_row_alone_is_the_same": replace(LABEL_ONLY, row=last_marker).with_settings(),
     "gives_numbers_in_place": replace(VALUE_ROUNDING, harden=counter).with_settings(step=1.0),
     "adds_nothing_to_text": replace(ALLOWED_PARAMETERS, harden=chatterbox).with_settings(),
 }

@@ -122,6 +122,38 @@ def test_what_is_no_distribution_is_refused_without_being_quoted(answers):
         assert not any(number in str(refusal.value) for number in ("0.7", "0.333", "1.2", "0.8"))
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        [],
+        [0.5],
+        [0.333, 0.333],
+        [0.7, -0.1, 0.4],
+        [np.nan, 1.0],
+        [np.inf, 0.0],
+        [1.2, -0.2],
+        [0.5, 0.6],
+        [1e308, 1e308],
+    ],
+)
+def test_one_row_that_is_no_distribution_is_refused_as_an_array_is(row):
+    with pytest.raises(ModelError) as refusal:
+        ROUNDING.with_settings().row(row)
+    assert not any(number in str(refusal.value) for number in ("0.7", "0.333", "1.2"))
+    with pytest.raises(PlanError, match="call it on one"):
+        of("keyed-noise", scale=1.0).row([0.5, 0.5])
+
+
+@pytest.mark.parametrize("decimals", [1, 2, 3, 4])
+def test_one_row_is_rounded_as_in_an_array_to_the_last_bit(decimals):
+    """Also where rows do not sum to 1 quite, tie, or lie on the grid."""
+    hardening = of("rounding", decimals=decimals)
+    for classes in (2, 3, 10, 50):
+        rows = generated(classes, 4000).copy()
+        rows[::3] *= 1 + np.random.default_rng(0).uniform(-9e-5, 9e-5, size=(len(rows[::3]), 1))
+        assert [hardening.row(row) for row in rows.tolist()] == hardening(rows).tolist()
+
+
 def test_rows_of_one_column_are_the_second_of_two_classes():
     column = np.array([[0.0], [0.497], [0.5], [0.503], [0.996]])
     both = np.hstack([1 - column, column])

@@ -6,6 +6,9 @@ Proof. max(r, L) rises with r, so no class overtakes another. If L <= max r, the
 every class is at L, so L = 1/C, and the top of p is at least its mean, 1/C.
 """
 
+from collections import deque
+from itertools import accumulate
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +28,12 @@ def normalised(rows: Floats) -> Floats:
     return rows / np.where(np.abs(total - 1) <= EXACT, 1.0, total)
 
 
+def normalised_row(row: list[float]) -> list[float]:
+    """Return what `normalised` makes of one row."""
+    total = deque(accumulate(row), 1)[0]
+    return row if abs(total - 1) <= EXACT else [value / total for value in row]
+
+
 def filled(lowered: Floats) -> Floats:
     """Return max(row, L) for every row (records, classes), with the level L at which it sums to 1.
 
@@ -37,6 +46,14 @@ def filled(lowered: Floats) -> Floats:
     missing = np.maximum(1 - below[:, -1:], 0.0)
     levels = (missing + below) / np.arange(1, lowered.shape[1] + 1)
     return np.maximum(lowered, levels.min(axis=1, keepdims=True))
+
+
+def filled_row(lowered: list[float]) -> list[float]:
+    """Return what `filled` makes of one row."""
+    below = list(accumulate(sorted(lowered)))
+    missing = max(1 - below[-1], 0.0)
+    level = min([(missing + one) / count for count, one in enumerate(below, 1)])
+    return [max(value, level) for value in lowered]
 
 
 def ranked(rows: Floats) -> NDArray[np.intp]:

@@ -1,9 +1,11 @@
 """Rounding: probabilities rounded down to a few decimals, what is left over given to the least likely classes."""
 
+from math import floor
+
 import numpy as np
 
 from unseen.control import Control, Floats, Setting
-from unseen.controls.filling import filled, normalised
+from unseen.controls.filling import filled, filled_row, normalised, normalised_row
 
 
 def rounding(probabilities: Floats, decimals: int) -> Floats:
@@ -25,8 +27,24 @@ def rounding(probabilities: Floats, decimals: int) -> Floats:
     return filled(count / steps)
 
 
+def rounded_row(row: list[float], decimals: int) -> list[float]:
+    """Return what `rounding` makes of one row.
+
+    >>> rounded_row([0.996, 0.003, 0.001], decimals=2)
+    [0.99, 0.005, 0.005]
+    """
+    steps, lowered = 10.0**decimals, []
+    for value in normalised_row(row):
+        count = floor(value * steps)
+        count += (count + 1) / steps <= value
+        count -= count / steps > value
+        lowered.append(count / steps)
+    return filled_row(lowered)
+
+
 ROUNDING = Control(
     harden=rounding,
+    row=rounded_row,
     surface="probabilities",
     hides="what is below a step of 10^-decimals",
     costs="precision of the probabilities: at most a step off the top class; the least likely classes become equal",

@@ -36,9 +36,12 @@ def unreadable() -> Refused:
 
 
 class Controls:
-    """The controls of one tier, sorted once by what they are for; `marking` is one that reads the label alone."""
+    """The controls of one tier, sorted once by what they are for; `marking` is one that reads the label alone.
 
-    __slots__ = ("all", "arrays", "marking", "names", "texts")
+    `rows` are those of probabilities, where each takes one row; of controls that need an array it has none.
+    """
+
+    __slots__ = ("all", "arrays", "marking", "names", "rows", "texts")
 
     def __init__(self, controls: Sequence[Hardening]) -> None:
         self.all = tuple(controls)
@@ -48,6 +51,8 @@ class Controls:
         one = self.arrays[0] if len(self.arrays) == 1 else None
         plain = one is not None and one.control.reads == "argmax" and not one.control.keyed and not one.settings
         self.marking = one if plain else None
+        probabilities = [control for control in self.arrays if control.control.surface == "probabilities"]
+        self.rows = probabilities if all(control.control.row for control in probabilities) else []
 
 
 NO_CONTROLS = Controls(())
@@ -83,6 +88,8 @@ class Answering:
         marking = self._controls.marking
         if kind == "probabilities" and marking is not None and records <= FEW and _several(values[0]):
             return _even([marked(marking, row) for row in values])
+        if kind == "probabilities" and self._controls.rows and records <= FEW and _several(values[0]):
+            return _even([_row(self._controls.rows, row) for row in values])
         table = _array(values)
         if kind == "values" and route is not None and table.size != records * route.width:
             raise unreadable()
@@ -117,6 +124,19 @@ def marked(control: Hardening, row: list[float]) -> list[float]:
     if min(row) < 0 or top > 2 or not abs(sum(row) - 1) <= SUM_TOLERANCE:
         raise unreadable()
     return _marks(control.control, len(row), row.index(top))
+
+
+def _row(controls: Sequence[Hardening], row: Any) -> list[float]:
+    """Return one row of probabilities, hardened by controls that take a row."""
+    if type(row) is not list or not set(map(type, row)) <= {int, float}:
+        raise unreadable()
+    try:
+        values = [float(value) for value in row]
+        for control in controls:
+            values = control.row(values)
+    except (UnseenError, OverflowError):  # see `Answering.table`
+        raise unreadable() from None
+    return values
 
 
 def _several(row: Any) -> bool:

@@ -49,6 +49,15 @@ class Case:
 Cases = list[Case]
 
 
+def a_row_alone_is_the_same(hardening: Hardening, cases: Cases) -> None:
+    """Where a control takes one row as a list, it gives what it gives for an array, to the last bit."""
+    for case in cases:
+        if hardening.control.row is None or case.given.dtype != np.float64 or case.given.shape[1] < 2:
+            continue
+        for given, hardened in list(zip(case.given.tolist(), case.hardened.tolist(), strict=True))[:FEW]:
+            _demand(hardening.row(given) == hardened, hardening, a_row_alone_is_the_same, case.name)
+
+
 def never_sharper(hardening: Hardening, cases: Cases) -> None:
     """No top probability is above the model's, unless that is declared."""
     for case in cases:
@@ -164,6 +173,7 @@ PROMISES = {
         hardens_each_record_by_itself,
         leaves_its_input_alone,
         reads_what_it_declares,
+        a_row_alone_is_the_same,
     ),
     "values": (gives_numbers_in_place, repeats_itself, hardens_each_record_by_itself, leaves_its_input_alone),
     "text": (treats_text_alike, adds_nothing_to_text),
