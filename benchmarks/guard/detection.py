@@ -356,10 +356,8 @@ def cost(_: ProcessPoolExecutor) -> None:
     for query in stream("384 numbers", "independent", 1, 1)[0]:
         one.observe(query)
         line.observe(query)
-    for detector in (one, line):
-        state = detector.clients["key-0"]
-        size = state.ring.nbytes / 1e6
-        print(f"{detector.name}: {size:.2f} MB a client at 384 fields")
+    for detector, ring in ((one, one.clients["key-0"].rings[384]), (line, line.clients["key-0"].records[384].ring)):
+        print(f"{detector.name}: {ring.nbytes / 1e6:.2f} MB a client at 384 fields")
     parameters = Query("key", 0.0, None, None, (b"0123456789abcdef",), frozenset({"logprobs"}))
     for detector in (Seeking(threshold=1e9), Volume(threshold=1e9), Sharing(threshold=1e9)):
         print(f"{detector.name}: {1e6 * seconds(detector, [[parameters] * 5000] * RUNS):.1f} us a query")

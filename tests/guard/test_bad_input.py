@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gzip
 import json
+import time
 import zlib
 
 import pytest
@@ -466,6 +467,55 @@ def test_a_request_behind_another_has_its_own_time(tmp_path):
     found, _, log = conversation(tmp_path, talk, read_timeout_s=0.5)
     assert [part[:3] for part in found.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200"]
     assert [entry.status for entry in log] == [200, 200]
+
+
+def test_a_request_behind_one_that_the_model_thinks_about_is_not_late(tmp_path, monkeypatch):
+    """The guard stops reading meanwhile: what does not come then is not the client's fault."""
+    answer = FakeModel.ask
+
+    async def slowly(self, path, body):
+        await asyncio.sleep(1.0)
+        return await answer(self, path, body)
+
+    async def talk(port, key):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        rows = b"[" + b",".join([b"[" + b",".join([b"0.123456789"] * 100) + b"]"] * 200) + b"]"
+        second = request(b'{"inputs": ' + rows + b"}").replace(b"KEY", key)
+        writer.write(request().replace(b"KEY", key))
+        await asyncio.sleep(0.05)
+        writer.write(second)
+        found = b""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(3.0):
+                while found.count(b"HTTP/1.1 ") < 2 and (part := await reader.read(65536)):
+                    found += part
+        writer.close()
+        return found
+
+    monkeypatch.setattr(FakeModel, "ask", slowly)
+    found, asked, log = conversation(tmp_path, talk, read_timeout_s=0.3, max_request_bytes=1_000_000)
+    assert [part[:3] for part in found.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200"]
+    assert len(asked) == 2
+    assert [entry.status for entry in log] == [200, 200]
+
+
+def test_an_empty_line_after_an_answer_does_not_keep_a_connection_open(tmp_path):
+    async def talk(port, key):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request().replace(b"KEY", key))
+        assert b"200" in await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.1)
+        writer.write(b"\r\n")
+        began = time.monotonic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                while await reader.read(65536):
+                    pass
+        writer.close()
+        return time.monotonic() - began
+
+    seconds, _, _ = conversation(tmp_path, talk, read_timeout_s=0.3)
+    assert seconds < 3
 
 
 def test_a_header_without_an_end_is_cut_off(tmp_path):

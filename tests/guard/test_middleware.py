@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 from tests.guard.guards import SECRET, policy
 from tests.guard.test_gateway import log, used
 
+from unseen.errors import PolicyError
 from unseen.guard import Middleware
 from unseen.guard.keys import KeyRing
 from unseen.guard.log.verifying import verify
@@ -28,6 +29,13 @@ ROW = {"inputs": [[1.0, 2.0]]}
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
 GOOD = {"predictions": [[0.5, 0.5]]}
 ROUTES = [{"protocol": "mlflow"}, {"protocol": "openai"}]
+
+
+def test_a_policy_that_no_guard_can_serve_is_refused_at_once(tmp_path):
+    read = policy(tmp_path, detectors={"decoys": {"file": str(tmp_path / "none.jsonl")}})
+    with pytest.raises(PolicyError, match="decoys"):
+        Middleware(Starlette(), read)
+    assert not (tmp_path / "state" / "log").exists()
 
 
 @contextlib.contextmanager

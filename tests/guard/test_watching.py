@@ -1,6 +1,7 @@
 """What is noticed: afterwards, for a client and not for a query; steps come late, by chance, and show in no answer."""
 
 import asyncio
+import errno
 import json
 import random
 import threading
@@ -154,6 +155,47 @@ def test_a_detector_that_fails_is_written_down_and_the_others_look_on(tmp_path):
     watched.look(Query("bad", 0.0))
     assert watched.sightings == 1
     assert "1, 2, 3" not in str(watched._writer.entries)
+
+
+def test_a_sighting_that_the_disk_does_not_take_is_kept_until_it_does_and_the_detectors_look_on(tmp_path, monkeypatch):
+    watched = watch(tmp_path, ladder=("suspend",))
+
+    def failing(_):
+        raise OSError(errno.EMFILE, "too many open files")
+
+    async def run():
+        monkeypatch.setattr("unseen.guard.watching.alone", failing)
+        task = asyncio.create_task(watched.run())
+        watched._queue.append(Query("bad", 0.0))
+        await asyncio.sleep(0.2)
+        assert not task.done()
+        assert watched.sightings == 0
+        monkeypatch.undo()
+        await asyncio.sleep(0.2)
+        task.cancel()
+
+    asyncio.run(run())
+    assert watched.sightings == 1
+    assert refusal(watched, "bad", DAY) == 403
+    assert [name for name, _ in watched._writer.entries].count("Seen") == 1
+
+
+def test_whatever_goes_wrong_the_detectors_look_again(tmp_path, monkeypatch):
+    watched = watch(tmp_path)
+    monkeypatch.setattr("unseen.guard.watching.LOOK_S", 0.0)
+    monkeypatch.setattr(watched, "refresh", lambda _: 1 / 0)
+
+    async def run():
+        task = asyncio.create_task(watched.run())
+        await asyncio.sleep(0.2)
+        monkeypatch.undo()
+        watched._queue.append(Query("bad", 0.0))
+        await asyncio.sleep(0.2)
+        task.cancel()
+
+    asyncio.run(run())
+    assert watched.sightings == 1
+    assert ("Done", {"what": "detector-failed", "detail": "ZeroDivisionError"}) in watched._writer.entries
 
 
 def test_a_probing_client_is_found_behind_the_guard_and_its_answers_stay_as_they_were(tmp_path):

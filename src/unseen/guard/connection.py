@@ -57,6 +57,8 @@ class GuardedHttp(HttpToolsProtocol):
         self._mixed = False
         super().data_received(data)
         if not self._open:
+            if self._timer is None and (self.cycle is None or self.cycle.response_complete):  # an empty line, say
+                self._timer = self.loop.call_later(self.patience_s, self._late)
             return
         if not self._mixed:
             self._bytes += len(data)
@@ -122,6 +124,9 @@ class GuardedHttp(HttpToolsProtocol):
         """Close; say why where a request has begun and no answer is on its way."""
         self._timer = None
         if self.transport.is_closing():
+            return
+        if self.flow.read_paused:  # by this side, until an answer is through: what is late is not the client
+            self._timer = self.loop.call_later(self.patience_s, self._late)
             return
         if self._open:
             self._note("late")

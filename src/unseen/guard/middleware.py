@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.guard.asgi import App, Receive, Send, live
+from unseen.guard.checking import refuse_useless
 from unseen.guard.gateway import Gateway, open_state
 from unseen.guard.policy import Policy, policy_from, read_policy
 from unseen.guard.serving import open_gateway
@@ -29,6 +30,7 @@ class Middleware:
             if isinstance(policy, dict)
             else read_policy(policy)
         )
+        refuse_useless(self._policy)
         self._gateway: Gateway | None = None
         self._watching: asyncio.Task[None] | None = None
         self._guard = App(self._current)
@@ -40,7 +42,12 @@ class Middleware:
             return
         if self._gateway is None:
             state = open_state(self._policy)
-            self._gateway = open_gateway(self._policy, state, upstream=ApplicationUpstream(self._app, self._policy))
+            try:
+                upstream = ApplicationUpstream(self._app, self._policy)
+                self._gateway = open_gateway(self._policy, state, upstream=upstream)
+            except BaseException:
+                state.close_now()
+                raise
             self._watching = asyncio.create_task(self._gateway.watch.run())
             atexit.register(self._close_now)
         outer = OUTER.set(scope)

@@ -38,6 +38,9 @@ class Noticed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     fingerprints: tuple[bytes, ...]
     parameters: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"Noticed(client={self.client!r})"
+
 
 class Relay:
     """One end for all workers of a guard, each a child of the process that made it; `worker` is whose it is."""

@@ -68,6 +68,7 @@ def serve(path: Path, say: Callable[[str], None] = print) -> int:
     def reread() -> None:
         with suppress(UnseenError):  # a worker says so
             read = _successor(path, policy)
+            refuse_useless(read)
             newer[:] = [*(earlier for earlier in newer if earlier != read), read]
 
     return work(0) if alone else Supervisor(policy.guard.workers, work, reread).run()

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 RESTART_S = 1.0  # how long the place of a worker that died stays empty
 WRONG_INPUT = 2  # the exit code of a worker that could not open its state
@@ -68,4 +69,5 @@ class Supervisor:
         else:
             self._stopping = True
         for child in self._children:
-            os.kill(child, name)
+            with suppress(ProcessLookupError):  # it ended just now
+                os.kill(child, name)

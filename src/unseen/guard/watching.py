@@ -78,6 +78,7 @@ class Watch:
         self._relay = relay
         self._queue: deque[Query] = deque(maxlen=WAITING)
         self._brought: deque[Query] = deque()  # from other workers
+        self._untold: deque[Sighting] = deque(maxlen=WAITING)  # that the disk did not take
         self._standing: dict[str, Standing] = {}
         self._key = b""  # of the detectors' fingerprints, once `learn` has brought it
         self._marked = any(isinstance(detector, BY_FINGERPRINT) for detector in detectors)
@@ -124,18 +125,25 @@ class Watch:
         return tuple([fingerprint(self._key, form) for form in exchange.forms])
 
     async def run(self) -> None:
-        """Let the detectors look, for ever, between the requests."""
-        hurry = False
+        """Let the detectors look, for ever, between the requests, whatever goes wrong meanwhile."""
+        rest = REST_S
         while True:
-            await asyncio.sleep(HURRY_S if hurry else REST_S)
-            if self._relay is None or self._relay.looks():
-                hurry = await self._look_at_all(self._relay)
-            else:
-                hurry = self._pass_on(self._relay)
+            await asyncio.sleep(rest)
+            try:
+                if self._relay is None or self._relay.looks():
+                    hurry = await self._look_at_all(self._relay)
+                else:
+                    hurry = self._pass_on(self._relay)
+                rest = HURRY_S if hurry else REST_S
+            except Exception as error:  # noqa: BLE001 - with this task ended, nobody would look again
+                self._write(Done, what="detector-failed", detail=type(error).__name__)
+                rest = LOOK_S
 
     async def _look_at_all(self, relay: Relay | None) -> bool:
         """Look at what this worker and the others have noticed; return whether the others have noticed anything."""
         self.refresh(time.time())
+        for _ in range(len(self._untold)):
+            self._tell(self._untold.popleft())
         others = False
         while (brought := self._bring(relay)) or self._queue:
             others = others or brought
@@ -180,7 +188,14 @@ class Watch:
                 self._write(Done, what="detector-failed", detail=f"{detector.name}: {type(error).__name__}")
                 continue
             if sighting is not None:
-                self._saw(sighting)
+                self._tell(sighting)
+
+    def _tell(self, sighting: Sighting) -> None:
+        """Take note of a sighting, or keep it until the disk takes it."""
+        try:
+            self._saw(sighting)
+        except (OSError, UnseenError):
+            self._untold.append(sighting)
 
     def _saw(self, sighting: Sighting) -> None:
         with alone(self._path):
@@ -191,17 +206,22 @@ class Watch:
             self._note(sighting, standing)
 
     def _note(self, sighting: Sighting, standing: Standing) -> None:
-        self.sightings += 1
         evidence = {name: float(value) for name, value in sighting.evidence.items()}
         strength = round(sighting.strength, 3)
-        self._write(Seen, client=sighting.client, detector=sighting.detector, strength=strength, evidence=evidence)
         step = self._actions.ladder[min(standing.sightings, len(self._actions.ladder) - 1)]
         due = sighting.when + self._chance.uniform(*self._actions.delay_s)
         steps = standing.steps if step in standing.steps or self._shadow else {**standing.steps, step: due}
-        self._standing[sighting.client] = Standing(standing.sightings + 1, sighting.when, steps)
+        known = self._standing
+        self._standing = {**known, sighting.client: Standing(standing.sightings + 1, sighting.when, steps)}
+        try:
+            self._save()
+        except BaseException:
+            self._standing = known
+            raise
+        self.sightings += 1
+        self._write(Seen, client=sighting.client, detector=sighting.detector, strength=strength, evidence=evidence)
         if step not in standing.steps and RANK[step] > 0:
             self._write(Done, what=f"{'would-' if self._shadow else ''}{step}", client=sighting.client)
-        self._save()
 
     def refresh(self, now: float) -> None:
         """Read the file again where another process changed it."""

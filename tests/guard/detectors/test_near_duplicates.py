@@ -64,7 +64,21 @@ def test_exact_retries_are_neither_evidence_nor_kept():
     record = world.draw(np.random.default_rng(0), 1)
     detector = NearDuplicates(tau=1.0, threshold=5)
     assert not any(detector.observe(Query("key", float(i), record)) for i in range(300))
-    assert detector.clients["key"].ring.at == 1
+    assert detector.clients["key"].rings[8].at == 1
+
+
+def test_questions_to_a_model_of_another_width_hide_no_probing():
+    """One question in nine goes to another route of the same client."""
+    rng = np.random.default_rng(0)
+    person, other = rng.normal(size=8), rng.normal(size=(8, 4))
+    seen = []
+    detector = NearDuplicates(tau=1.0, threshold=20)
+    for number in range(60):
+        probe = (person + rng.normal(0, 0.05, 8)).astype(np.float32)
+        seen.append(detector.observe(Query("key", float(number), probe[None])))
+        if number % 8 == 0:
+            detector.observe(Query("key", number + 0.5, other[number // 8][None].astype(np.float32)))
+    assert any(seen)
 
 
 def test_clouds_much_smaller_than_float32_products_resolve_are_seen():

@@ -1,6 +1,7 @@
 """The log: nothing acknowledged is lost or out of order, whatever kills the writer; any changed byte is found."""
 
 import asyncio
+import errno
 import os
 import random
 import subprocess
@@ -208,6 +209,38 @@ def test_a_full_disk_refuses_and_the_log_goes_on_when_there_is_room(tmp_path, mo
     assert verdict(folder).bad == ""
     told = [entry.count for entry in entries(tmp_path) if isinstance(entry, Done) and entry.what == "note"]
     assert told == [1, 4]
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["at a roll", "at the end"])
+def test_a_disk_that_does_not_keep_a_segment_leaves_a_log_that_verifies(tmp_path, monkeypatch, ends):
+    """The segment has its orderly end by then: nothing follows in it."""
+
+    def failing(_):
+        raise OSError(errno.EIO, "an error of input or output")
+
+    folder = tmp_path / "worker-0"
+    log = writer(folder, segment_bytes=10_000_000 if ends else 2_000)
+    monkeypatch.setattr(os, "fdatasync", failing)
+    refused = 0
+    for number in range(30):
+        try:
+            log.append(Done, what="note", count=number)
+        except OSError:
+            refused += 1
+            monkeypatch.undo()
+    log.close()
+    assert refused == (not ends)
+    monkeypatch.undo()
+    writer(folder).close()
+    assert verdict(folder).bad == ""
+    assert sum(isinstance(entry, Done) and entry.what == "note" for entry in entries(tmp_path)) == 30 - refused
+
+
+def test_a_file_beside_the_segments_that_is_none_is_left_alone(tmp_path):
+    folder = written(tmp_path / "worker-0")
+    (folder / "000001.old.jsonl").write_bytes((folder / "000001.jsonl").read_bytes())
+    writer(folder).close()
+    assert verdict(folder).bad == ""
 
 
 def test_a_log_whose_last_segment_lost_its_start_is_not_gone_on_with(tmp_path):

@@ -1,13 +1,13 @@
 """Halving along a line: the search for a decision boundary between two records."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
 
 from unseen.guard.detector import Query, Sighting, Vectors
 from unseen.guard.detectors.clients import Clients
-from unseen.guard.detectors.ring import Ring, sensible, squared_length
+from unseen.guard.detectors.ring import Ring, of_width, sensible, squared_length
 
 AROUND = 8  # nearest earlier records among which the two ends are sought
 FAR = float(np.finfo(np.float32).max)
@@ -16,11 +16,16 @@ SHRUNK = 0.75  # a span at most this much of the last one: halving gives 0.5, go
 
 
 @dataclass(slots=True)
-class _State:
-    ring: Ring | None = None
-    labels: list[int | None] | None = None
-    level: float = 0.0
+class _Records:
+    ring: Ring
+    labels: list[int | None]
     span: float = 0.0
+
+
+@dataclass(slots=True)
+class _State:
+    records: dict[int, _Records] = field(default_factory=dict)  # by their width
+    level: float = 0.0
     between: int = 0
     shrunk: int = 0
 
@@ -75,17 +80,18 @@ class Geometry:
     def _take(self, state: _State, record: Vectors, label: int | None) -> None:
         if not sensible(length := squared_length(record)):
             return
-        if state.ring is None or state.labels is None or state.ring.rows.shape[1] != record.size:
-            state.ring, state.labels = Ring(self._size, record.size), [None] * self._size
-        span = self._span(state.ring, state.labels, record, length)
+        known = of_width(
+            state.records, record.size, lambda: _Records(Ring(self._size, record.size), [None] * self._size)
+        )
+        span = self._span(known.ring, known.labels, record, length)
         if span:
-            shrunk = span <= SHRUNK * state.span
-            state.level = max(0.0, state.level + (1 if shrunk or not state.span else -1))
-            state.span = span
+            shrunk = span <= SHRUNK * known.span
+            state.level = max(0.0, state.level + (1 if shrunk or not known.span else -1))
+            known.span = span
             state.between += 1
             state.shrunk += shrunk or state.level == 1
-        state.labels[state.ring.at] = label
-        state.ring.push(record, length)
+        known.labels[known.ring.at] = label
+        known.ring.push(record, length)
 
     def _span(self, ring: Ring, labels: list[int | None], record: Vectors, length: float) -> float:
         """Return the distance between the nearest two ends that the record lies between, 0 where it lies on no line."""

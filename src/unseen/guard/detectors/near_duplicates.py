@@ -1,7 +1,7 @@
 """Many near copies around one point: the cloud that noise and boundary probing leave, and honest use does not."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from unseen.guard.detector import Query, Sighting, Vectors
 from unseen.guard.detectors.clients import Clients
-from unseen.guard.detectors.ring import Ring, sensible, squared_length
+from unseen.guard.detectors.ring import Ring, of_width, sensible, squared_length
 
 LATEST = 8  # neighbours on the recent side of the comparison, and nearest ones whose changed fields are counted
 FEWEST = 2 * LATEST  # neighbours a cloud has at least
@@ -25,7 +25,7 @@ LEAST, MOST = 256, 512  # records of a ring: of 256, a tenth of probes among cov
 
 @dataclass(slots=True)
 class _State:
-    ring: Ring | None = None
+    rings: dict[int, Ring] = field(default_factory=dict)  # by the width of records
     level: float = 0.0
     when: float = -math.inf
     records: int = 0
@@ -106,13 +106,13 @@ class NearDuplicates:
     def _take(self, state: _State, record: Vectors, when: float) -> None:
         if not sensible(length := squared_length(record)):
             return
-        if state.ring is None or state.ring.rows.shape[1] != record.size:
-            state.ring = Ring(self._size or latest_kept(record.size), record.size)
-        places, distances = state.ring.near(record, length, self._within)
+        size = self._size or latest_kept(record.size)
+        ring = of_width(state.rings, record.size, lambda: Ring(size, record.size))
+        places, distances = ring.near(record, length, self._within)
         if distances.size and not distances.all():  # a retry: neither evidence nor worth a place
             return
-        clouded = self._clouded(state.ring, places, distances, record)
-        state.ring.push(record, length)
+        clouded = self._clouded(ring, places, distances, record)
+        ring.push(record, length)
         kept = 0.5 ** ((when - state.when) / self._half_life) if when > state.when else 1.0
         state.level = max(0.0, state.level * kept + clouded - self._allowance)
         state.when = max(when, state.when)

@@ -1,9 +1,14 @@
 """A ring of the last records a client asked for, exact: distances by one matrix product, deletion by overwriting."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen.guard.detector import Vectors
+
+Kept = TypeVar("Kept")
 
 RESOLVED = 1e-4  # of the records' squared length: below, float32 products do not tell a distance from zero
 EXACT = 24  # such records that are compared exactly, the newest; older ones are left out, so that no client costs more
@@ -11,6 +16,7 @@ LARGEST = 1e30  # of a record's squared length: beyond, float32 overflows, and n
 SOME = 64  # features that are compared first where there are twice as many: what is far in these is far in all
 BELOW = 1 - 1e-5  # of their squared length: so much less, that float32 products never make near ones far
 LONG = 256  # records from which on this is worth its while
+WIDTHS = 3  # of records of one client, as of routes for several models, that are kept apart
 FEW = 8  # one in so many records at most is then compared in all features by itself; otherwise all are at once
 
 
@@ -27,6 +33,22 @@ def sensible(length: float) -> bool:
     [True, False, False]
     """
     return length < LARGEST
+
+
+def of_width(kept: dict[int, Kept], width: int, make: Callable[[], Kept]) -> Kept:
+    """Return what is kept for records of one width, made where there is none; of `WIDTHS`, the latest used stay.
+
+    >>> kept = {}
+    >>> [of_width(kept, width, list) for width in (8, 4, 8, 2, 1)], list(kept)
+    ([[], [], [], [], []], [8, 2, 1])
+    """
+    found = kept.pop(width, None)
+    if found is None:
+        found = make()
+        if len(kept) == WIDTHS:
+            del kept[next(iter(kept))]
+    kept[width] = found
+    return found
 
 
 class Ring:

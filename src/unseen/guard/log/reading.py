@@ -31,7 +31,7 @@ def chains(folder: Path) -> list[Path]:
 
 def segments(folder: Path) -> list[Path]:
     """Return the segments of one chain, oldest first."""
-    return [path for path in inside(folder) if path.match("[0-9]*.jsonl")]
+    return [path for path in inside(folder) if path.suffix == ".jsonl" and path.stem.isdecimal()]
 
 
 def inside(folder: Path) -> list[Path]:

@@ -110,11 +110,10 @@ class Writer:
     def close(self) -> None:
         """Sign the last head, let the disk have everything, and keep the tip."""
         ended = False
-        with suppress(FolderError):
+        with suppress(FolderError, OSError):
             if self._file >= 0:
                 self.sign(last=True)
-                os.fdatasync(self._file)
-                os.close(self._file)
+                self._let_go()
                 ended = True
         self._file = -1
         self._thread.shutdown()
@@ -126,12 +125,18 @@ class Writer:
         end = None
         if self._file >= 0:
             self.sign(last=True)
-            os.fdatasync(self._file)
-            os.close(self._file)
-            self._file = -1
+            self._let_go()
             end = End(self._chain, self._number, self._hash, 0)
         self._open(end)
         self._keep_tip_later()
+
+    def _let_go(self) -> None:
+        """Close the segment once the disk has it; nothing follows in it, whatever the disk says."""
+        file, self._file = self._file, -1
+        try:
+            os.fdatasync(file)
+        finally:
+            os.close(file)
 
     async def _keep(self, pause: float) -> None:
         await asyncio.sleep(pause)
