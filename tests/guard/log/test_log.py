@@ -225,7 +225,7 @@ def test_a_disk_that_does_not_keep_a_segment_leaves_a_log_that_verifies(tmp_path
     for number in range(30):
         try:
             log.append(Done, what="note", count=number)
-        except OSError:
+        except FolderError:
             refused += 1
             monkeypatch.undo()
     log.close()

@@ -125,7 +125,10 @@ class Writer:
         end = None
         if self._file >= 0:
             self.sign(last=True)
-            self._let_go()
+            try:
+                self._let_go()
+            except OSError as error:
+                raise refused("the audit log", self._folder, error) from None
             end = End(self._chain, self._number, self._hash, 0)
         self._open(end)
         self._keep_tip_later()
