@@ -30,7 +30,7 @@ def test_nothing_of_a_key_is_kept_but_its_keyed_hash(tmp_path):
     _, token = ring(tmp_path).add(tenant="acme", tier="basic")
     kept = (tmp_path / "keys.json").read_text()
     assert token not in kept
-    assert token.split("_")[2][:10] not in kept
+    assert token.split("_", 2)[2][:10] not in kept
     assert (tmp_path / "keys.json").stat().st_mode & 0o077 == 0
     assert KeyRing(tmp_path, b"q" * 32).find(token, time.time()) is None
     assert token not in repr(ring(tmp_path))

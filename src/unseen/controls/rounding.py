@@ -30,7 +30,7 @@ def rounding(probabilities: Floats, decimals: int) -> Floats:
 def rounded_row(row: list[float], decimals: int) -> list[float]:
     """Return what `rounding` makes of one row.
 
-    >>> rounded_row([0.996, 0.003, 0.001], decimals=2)
+    >>> [round(one, 6) for one in rounded_row([0.996, 0.003, 0.001], decimals=2)]
     [0.99, 0.005, 0.005]
     """
     steps, lowered = 10.0**decimals, []
