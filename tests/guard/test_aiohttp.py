@@ -7,6 +7,7 @@ import struct
 import time
 
 import pytest
+from tests.guard.fault_proxy import FaultProxy
 
 from unseen.errors import PolicyError
 from unseen.guard.policy import Upstream
@@ -21,22 +22,10 @@ def answer(body, status=b"200 OK"):
     return b"HTTP/1.1 %s\r\ncontent-length: %d\r\n\r\n%s" % (status, len(body), body)
 
 
-class Server:
+class Server(FaultProxy):
     """`script(path, reader, writer)` is called for each request once its head is there; `opened` counts connections."""
 
-    def __init__(self, script):
-        self._script, self.opened, self._tasks = script, 0, set()
-
-    async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *_):
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks)
+    opened = 0
 
     async def _serve(self, reader, writer):
         self.opened += 1

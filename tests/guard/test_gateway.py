@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from tests.guard.crash_points import dying_at
 from tests.guard.guards import SECRET, FakeModel, asked, opened, policy
 
 from unseen.guard import asgi
@@ -747,28 +748,7 @@ def test_no_answer_leaves_without_a_durable_charge_wherever_the_guard_dies(tmp_p
 
 def die_at(point, folder, pipe):
     """In a child: answer one request with an idempotency key, and end without warning at one write."""
-    import importlib
-
-    count = 0
-
-    def tick():
-        nonlocal count
-        if count == point:
-            os._exit(9)
-        count += 1
-
-    def around(function):
-        def call(*arguments, **named):
-            tick()
-            found = function(*arguments, **named)
-            tick()
-            return found
-
-        return call
-
-    for module, holder, name in CALLS:
-        kind = getattr(importlib.import_module(module), holder)
-        setattr(kind, name, around(getattr(kind, name)))
+    tick = dying_at(point, CALLS)
 
     async def talk(gateway, key):
         _, _, body = await asked(gateway, ROW, key=key, idempotency_key="one")

@@ -18,9 +18,8 @@ import pytest
 from tests.guard.guards import SECRET
 from tests.guard.stores.servers import free_port
 
-from unseen.guard.gateway import signing_key
 from unseen.guard.keys import KeyRing
-from unseen.guard.log.chain import public_of
+from unseen.guard.log.chain import public_of, signing_key
 from unseen.guard.log.entries import Asked, Done
 from unseen.guard.log.reading import entries
 from unseen.guard.log.verifying import verify

@@ -6,13 +6,12 @@ Proof. max(r, L) rises with r, so no class overtakes another. If L <= max r, the
 every class is at L, so L = 1/C, and the top of p is at least its mean, 1/C.
 """
 
-from collections import deque
 from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.control import Floats
+from unseen.control import Floats, added_up
 
 EXACT = 1e-10  # a row whose sum is this near to 1 is left as it is
 
@@ -30,7 +29,7 @@ def normalised(rows: Floats) -> Floats:
 
 def normalised_row(row: list[float]) -> list[float]:
     """Return what `normalised` makes of one row."""
-    total = deque(accumulate(row), 1)[0]
+    total = added_up(row)
     return row if abs(total - 1) <= EXACT else [value / total for value in row]
 
 

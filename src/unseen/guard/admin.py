@@ -25,9 +25,9 @@ from unseen.errors import PolicyError, UnseenError
 from unseen.guard.asgi import Receive, Send
 from unseen.guard.counts import Snapshot
 from unseen.guard.exports.prometheus import CONTENT_TYPE, exposition
-from unseen.guard.gateway import Gateway, named, signing_key
+from unseen.guard.gateway import Gateway, named
 from unseen.guard.keys import Key
-from unseen.guard.log.chain import public_of
+from unseen.guard.log.chain import public_of, signing_key
 from unseen.guard.log.entries import Done
 from unseen.guard.log.verifying import Verdict
 from unseen.guard.openapi import (

@@ -263,8 +263,7 @@ def _revoke(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from unseen.guard.gateway import signing_key
-    from unseen.guard.log.chain import public_of
+    from unseen.guard.log.chain import public_of, signing_key
     from unseen.guard.log.verifying import OTHER_KEY, verify
 
     policy = read_policy(arguments.policy)

@@ -103,8 +103,8 @@ def _kept(policy: Policy) -> Iterator[str]:
     disk = "a power cut too" if policy.store.durability == "power" else "a killed process, not a power cut"
     yield (
         f"Budgets are charged in {policy.store.kind} before the model is asked, and survive {disk}. "
-        f"A crash strands at most {stranded:,} records "
-        "of each, and at most a hundredth of it, and what unanswered requests gave back; it never lets more through."
+        f"A crash strands at most {stranded:,} records of each, at most a hundredth of it, and what unanswered "
+        "requests gave back; it never lets more through."
     )
     log = (
         "also a power cut"

@@ -28,7 +28,7 @@ from unseen.guard.layers.paced import paced
 from unseen.guard.layers.recorded import recorded
 from unseen.guard.layers.understood import understood
 from unseen.guard.leases import Leases
-from unseen.guard.log import chain
+from unseen.guard.log.chain import signing_key
 from unseen.guard.log.entries import Done
 from unseen.guard.log.tips import tips_folder, tips_path
 from unseen.guard.log.writer import Writer
@@ -50,7 +50,6 @@ LOG = logging.getLogger("unseen.guard")
 OUTSIDE = 1_000  # the first place of commands, beyond those of workers
 LOOK_S = 1.0  # how often the file of a tenant's key is looked at for changes made by another process
 PLACES = 256  # processes that may share one state
-signing_key = chain.signing_key  # of the log, from the guard's secret
 
 
 @dataclass(eq=False)

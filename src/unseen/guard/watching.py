@@ -167,8 +167,11 @@ class Watch:
         """Send what was noticed to the worker that looks; return whether some had to stay."""
         while relay.ready() and self._queue:
             parts: list[Query] = []
-            while self._queue and sum(max(part.records, 1) for part in parts) < PART:
-                parts.extend(parts_of(self._queue.popleft()))
+            count = 0
+            while self._queue and count < PART:
+                query = self._queue.popleft()
+                parts.extend(parts_of(query))
+                count += max(query.records, 1)
             if not relay.send(parts):
                 self.dropped += len(parts)
         return bool(self._queue)

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.guard.crash_points import dying_at
 from tests.guard.log.test_log import KEY, OTHER, killed, writer, written
 from tests.guard.test_commands import run
 
@@ -291,27 +292,7 @@ def story(log):
 
 def die_at(point, log):
     """In a child: end without warning at one write."""
-    count = 0
-
-    def tick():
-        nonlocal count
-        if count == point:
-            os._exit(9)
-        count += 1
-
-    def around(function):
-        def call(*arguments, **named):
-            tick()
-            found = function(*arguments, **named)
-            tick()
-            return found
-
-        return call
-
-    for module, holder, name in POINTS:
-        place = importlib.import_module(module)
-        place = getattr(place, holder) if holder else place
-        setattr(place, name, around(getattr(place, name)))
+    dying_at(point, POINTS)
     code = 1
     try:
         story(log)
