@@ -13,7 +13,6 @@ spent by the last look are the last look's. A stop by the clock spends nothing: 
 import math
 import re
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -220,9 +219,7 @@ def within(
         answers += isinstance(outcome[1], ReferenceAnswers)
         yield outcome
     if (close := getattr(outcomes, "close", None)) is not None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # joblib's, that what it had begun was cancelled: that is the intention
-            close()
+        close()
 
 
 def seconds_of(text: str) -> float:

@@ -53,11 +53,12 @@ MODELS = [
 def test_one_is_trained_alone_to_see_how_long_it_takes_and_an_engine_that_knows_trains_none_alone(monkeypatch):
     together = []
 
-    def in_processes(data, jobs, workers):
-        together.append([k for k, _, _ in jobs])
-        return iter([processes.train_one(data, *job) for job in jobs])
+    def in_processes(work, jobs, workers):
+        jobs = list(jobs)
+        together.append([k for _, _, k, _, _ in jobs])
+        return iter([processes.train_one(*job) for _, *job in jobs])
 
-    monkeypatch.setattr(processes, "_in_processes", in_processes)
+    monkeypatch.setattr(processes, "in_processes", in_processes)
     monkeypatch.setattr(processes, "START_UP_SECONDS", 0.0)
     engine, work = Processes(2), task(GaussianNB())
     for _ in range(2):
@@ -77,6 +78,15 @@ def test_one_worker_and_two_give_the_same_answers(model, monkeypatch):
         assert (answers.margin == together[k].margin).all()
         assert (answers.loss is None) == (together[k].loss is None)
         assert answers.loss is None or (answers.loss == together[k].loss).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_who_asks_no_further_is_told_nothing_of_what_was_cancelled(monkeypatch):
+    monkeypatch.setattr(processes, "START_UP_SECONDS", 0.0)
+    outcomes = Processes(2).train(task(GaussianNB(), references=40), range(40))
+    for _ in range(3):
+        assert isinstance(next(outcomes)[1], ReferenceAnswers)
+    outcomes.close()
 
 
 def test_a_reference_does_not_depend_on_which_others_are_wanted():

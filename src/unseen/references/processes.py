@@ -6,10 +6,11 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import joblib
 from threadpoolctl import threadpool_limits
@@ -24,6 +25,7 @@ WATCH_SECONDS = 1.0
 
 Outcome = tuple[int, ReferenceAnswers | ReferenceFailure]
 Job = tuple[int, Bools, int]
+T = TypeVar("T")
 
 
 class Processes:
@@ -48,7 +50,7 @@ class Processes:
             yield outcome
         for workers in (self.workers, 2) if jobs else ():
             lost = set(_numbers(jobs))
-            for outcome in _in_processes(data, jobs, workers):
+            for outcome in in_processes(_train_for, ((os.getpid(), data, *job) for job in jobs), workers):
                 lost.discard(outcome[0])
                 yield outcome
             jobs = [job for job in jobs if job[0] in lost]  # a worker process died: once more, in new ones
@@ -61,14 +63,23 @@ def _numbers(jobs: Sequence[Job]) -> list[int]:
     return [k for k, _, _ in jobs]
 
 
-def _in_processes(data: ReferenceTask, jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
-    """Yield results as they come; where a worker process dies, stop."""
+def in_processes(work: Callable[..., T], jobs: Iterable[tuple[Any, ...]], workers: int) -> Iterator[T]:
+    """Yield what `work` returns for each job, as it comes; where a worker process dies, stop.
+
+    Closed before its end, by Ctrl-C or for want of time, it ends the workers and says nothing.
+    """
     try:
         with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
             parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
             with deaf_to_interrupts():
-                results = parallel(joblib.delayed(_train_for)(os.getpid(), data, *job) for job in jobs)
-            yield from results
+                results = parallel(joblib.delayed(work)(*job) for job in jobs)
+            try:
+                for result in results:  # noqa: UP028 - it would close them itself, before what follows
+                    yield result
+            finally:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # joblib's, that what it had begun was cancelled
+                    results.close()
     except BrokenProcessPool:
         return
 

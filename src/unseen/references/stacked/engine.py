@@ -4,7 +4,6 @@ import itertools
 import os
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 from unseen.errors import PlanError
 from unseen.recipes.torch import TorchRecipe, one_thread
 from unseen.reference import ReferenceFailure, ReferenceTask
-from unseen.references.processes import START_UP_SECONDS, Job, Outcome, Processes, deaf_to_interrupts, end_with
+from unseen.references.processes import START_UP_SECONDS, Job, Outcome, Processes, end_with, in_processes
 from unseen.references.stacked.fidelity import MOST_SHARE, precision_share
 from unseen.references.stacked.program import why_not
 from unseen.references.stacked.sizes import stack_size
@@ -80,7 +79,7 @@ class Stacked:
             return
         for workers in (self.workers, 2):
             lost = {stack[0][0]: stack for stack in stacks}
-            for results in _in_processes(data, stacks, workers):
+            for results in in_processes(_numbered, ((os.getpid(), data, stack) for stack in stacks), workers):
                 lost.pop(results[-1], None)
                 yield self._noted(results[:2])
             stacks = list(lost.values())  # a worker process died: once more, in new ones
@@ -165,20 +164,6 @@ def _seconds(data: ReferenceTask, stack: Stack) -> float:
         for _ in range(steps):
             training.step()
         return (time.perf_counter() - begun) / max(steps, 1) * training.steps
-
-
-def _in_processes(
-    data: ReferenceTask, stacks: Sequence[Stack], workers: int
-) -> Iterator[tuple[list[Outcome], list[str], int]]:
-    """Yield each stack's outcomes, notes and first number as they come; where a worker process dies, stop."""
-    try:
-        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-            parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
-            with deaf_to_interrupts():
-                results = parallel(joblib.delayed(_numbered)(os.getpid(), data, stack) for stack in stacks)
-            yield from results
-    except BrokenProcessPool:
-        return
 
 
 def _numbered(parent: int, data: ReferenceTask, stack: Stack) -> tuple[list[Outcome], list[str], int]:
