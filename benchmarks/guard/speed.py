@@ -107,6 +107,26 @@ def guard(folder, port, upstream, client, controls, name):
     return Server(name, port, process, {"Authorization": f"Bearer {key}"})
 
 
+def bare(port, upstream, client, name):
+    """Start uvicorn and a client, and nothing between: what a guard on them cannot go below."""
+    options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "error"]
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "--app-dir",
+            Path(__file__).parent,
+            "--port",
+            str(port),
+            *options,
+            "bare:app",
+        ],
+        env=os.environ | {"UPSTREAM": f"http://127.0.0.1:{upstream}", "CLIENT": client},
+    )
+    return Server(name, port, process)
+
+
 def litellm(folder, port, upstream, program):
     config = folder / "litellm.yaml"
     config.write_text(
@@ -195,9 +215,15 @@ def main():
             guard(folder, 5903, 5900, "aiohttp", rounding, "guard, aiohttp, rounding"),
             guard(folder, 5904, 5900, "pyreqwest", label, "guard, pyreqwest, label-only"),
         ]
+        floors = [
+            bare(5906, 5900, "aiohttp", "no guard: uvicorn and aiohttp alone"),
+            bare(5907, 5900, "pyreqwest", "no guard: uvicorn and pyreqwest alone"),
+        ]
         starts = {server.name: wait(server, V2, ASK_TENSOR) for server in servers}
         time.sleep(2)
         memory = {server.name: server.rss() for server in servers}
+        for floor in floors:
+            wait(floor, V2, ASK_TENSOR)
         peers = [litellm(folder, 5905, 5900, arguments.litellm)] if arguments.litellm else []
         for peer in peers:
             starts[peer.name] = wait(peer, OPENAI, ASK_CHAT)
@@ -205,13 +231,16 @@ def main():
         rows = {}
         try:
             for number in range(arguments.rounds):
-                for path, body, among in ((V2, ASK_TENSOR, servers), (OPENAI, ASK_CHAT, [*servers, *peers])):
+                for path, body, among in (
+                    (V2, ASK_TENSOR, [*servers, *floors]),
+                    (OPENAI, ASK_CHAT, [*servers, *peers]),
+                ):
                     for server in [upstream, *among]:
                         found = measured(folder, server, path, body, arguments.seconds)
                         rows.setdefault((path, server.name), []).append(found)
                 print(f"round {number + 1}", file=sys.stderr)
         finally:
-            for server in [*servers, *peers, upstream]:
+            for server in [*servers, *floors, *peers, upstream]:
                 server.stop()
     text = report(rows, starts, memory, arguments)
     print(text)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 from tests.guard.guards import SECRET, policy
 from tests.guard.test_gateway import log, used
@@ -23,7 +24,7 @@ from unseen.guard import Middleware
 from unseen.guard.keys import KeyRing
 from unseen.guard.log.verifying import verify
 from unseen.guard.secrets import derive
-from unseen.guard.traced import traced
+from unseen.guard.traced import tell_failure, traced
 
 ROW = {"inputs": [[1.0, 2.0]]}
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
@@ -126,6 +127,54 @@ def test_what_the_application_keeps_is_there_and_nothing_of_the_client(tmp_path,
         found = client.post("/invocations", json=ROW, headers={"x-mine": "a"})
     assert (found.status_code, found.json()) == (200, GOOD)
     assert seen == [{b"content-type", b"content-length", b"accept", b"accept-encoding"}]
+
+
+@pytest.mark.parametrize("root", ["/ml", "/invocations"])
+def test_a_route_says_the_path_below_where_the_guard_is_mounted(tmp_path, root):
+    async def answer(request):
+        assert request.scope["path"] == f"{root}/invocations"
+        return JSONResponse(GOOD)
+
+    _, key = KeyRing(tmp_path / "state", derive(SECRET.encode(), "keys")).add(tenant="acme", tier="basic")
+    inner = Starlette(routes=[Route("/invocations", answer, methods=["POST"])])
+    guarded = Middleware(inner, policy=policy(tmp_path, routes=ROUTES))
+    with TestClient(Starlette(routes=[Mount(root, guarded)]), headers={"authorization": f"Bearer {key}"}) as client:
+        asked = [client.post(f"{root}{path}", json=ROW).status_code for path in ("/invocations", "", "x/invocations")]
+        client.portal.call(guarded.aclose)
+    assert asked == [200, 404, 404]
+
+
+def test_what_a_background_task_raises_is_told_without_its_words(tmp_path, caplog):
+    async def later():
+        raise ValueError(f"row of {SECRET}")
+
+    async def answer(request):
+        del request
+        return JSONResponse(GOOD, background=BackgroundTask(later))
+
+    with served(tmp_path, answer) as client:
+        assert client.post("/invocations", json=ROW).status_code == 200
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert "after its answer" in told
+    assert "in later" in told
+    assert SECRET not in caplog.text
+
+
+def test_what_fails_beside_requests_is_told_without_its_words(caplog):
+    async def fail(words):
+        raise ValueError(words)
+
+    async def run():
+        asyncio.get_running_loop().set_exception_handler(tell_failure)
+        asyncio.create_task(fail(f"row of {SECRET}"))  # noqa: RUF006 - nobody waits for it
+        asyncio.get_running_loop().call_soon(int, SECRET)
+        await asyncio.sleep(0.01)
+        gc.collect()
+
+    asyncio.run(run())
+    assert [record.name for record in caplog.records] == ["unseen.guard"] * 2
+    assert caplog.text.count("builtins.ValueError") == 2
+    assert SECRET not in caplog.text
 
 
 def test_an_answer_leaves_before_its_background_task_which_goes_on_until_the_end(tmp_path):

@@ -37,6 +37,8 @@ EXAMPLE = 'write controls = [{ name = "rounding", decimals = 2 }].'
             {"routes": [{"protocol": "mlflow", "outputs": {"x": "label"}}]},
             "routes 1.outputs.x must be 'probabilities' or 'labels' or 'values', got 'label'; did you mean 'labels'?",
         ),
+        ({"routes": [{"protocol": "mlflow", "outputs": ["x"]}]}, "routes 1.outputs must be a table, got a list."),
+        ({"routes": ["mlflow"]}, "routes 1 must be a table, got a text: write a [[routes]] table."),
         ({"detectors": {"volume": True}}, "detectors.volume must be a table, got true or false: write volume = {}."),
         (
             {"actions": {"delay_s": [1]}},

@@ -47,7 +47,7 @@ class App:
 
     async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
         gateway = self._current()
-        exchange = Exchange(scope["method"], scope["path"], {}, b"", new_id(), time.time(), time.monotonic())
+        exchange = Exchange(scope["method"], _below(scope), {}, b"", new_id(), time.time(), time.monotonic())
         try:
             exchange.headers = headers = _headers(scope, gateway)
             exchange.read = partial(_body, receive, headers, gateway)
@@ -61,6 +61,12 @@ class App:
             await _send_whole(reply, exchange, send)
         else:
             await _send_events(reply, reply.events, exchange, receive, send)
+
+
+def _below(scope: Message) -> str:
+    """Return the path below where the guard is mounted, as ASGI's `root_path` says."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    return path[len(root) :] if root and f"{path}/".startswith(f"{root}/") else path
 
 
 def _headers(scope: Message, gateway: Gateway) -> dict[bytes, bytes]:

@@ -8,7 +8,7 @@ PROTOCOLS = {
 answers = "probabilities"
 # path = "/v2/models/credit"         # the one model that may be asked; any, where it is not said
 # features = ["x"]                   # the inputs of a request, and nothing else
-# shape = [12]                       # how many numbers a record has
+# shape = [12]                       # how many numbers a record has; shapes = { x = [12], y = [] } where inputs differ
 # outputs = { predict_proba = "probabilities", predict = "labels" }  # needed where more than one leaves""",
         "http://127.0.0.1:8081",
     ),
@@ -16,6 +16,7 @@ answers = "probabilities"
         f"""protocol = "kserve-v1"
 answers = "probabilities"
 # path = "/v1/models/credit"         # the one model that may be asked; any, where it is not said
+# b64 = true                         # where values may be bytes, in base64
 {FEATURES}""",
         "http://127.0.0.1:8081",
     ),

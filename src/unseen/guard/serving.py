@@ -32,6 +32,7 @@ from unseen.guard.secrets import derive, read_secret, strong
 from unseen.guard.shared_pace import SharedPace
 from unseen.guard.snapshots import keep_writing
 from unseen.guard.supervising import Supervisor
+from unseen.guard.traced import tell_failure
 from unseen.guard.unusable import unusable
 from unseen.guard.upstream import Upstream
 from unseen.guard.upstreams import open_upstream
@@ -141,6 +142,7 @@ class Worker:
 
     async def run(self, sock: socket.socket) -> None:
         """Answer until the server is told to stop; then let requests end, and close the state."""
+        asyncio.get_running_loop().set_exception_handler(tell_failure)
         state = open_state(self._policy, self._number)
         state.pace, state.relay = self._pace, self._relay
         if self._relay is not None:

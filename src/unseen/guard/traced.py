@@ -1,6 +1,11 @@
 """Traced: where an exception was raised, without its words: they may hold what was asked about."""
 
+import asyncio
+import logging
 import traceback
+from typing import Any
+
+LOG = logging.getLogger("unseen.guard")
 
 
 def traced(error: BaseException) -> str:
@@ -13,3 +18,10 @@ def traced(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         parts += [f"\nIn it:\n{traced(one)}" for one in error.exceptions]
     return "".join(parts)
+
+
+def tell_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Tell the operator what failed beside requests; asyncio's own handler would show words and arguments."""
+    del loop
+    error = context.get("exception")
+    LOG.error("unseen guard: something failed beside requests.\n%s", traced(error) if error is not None else "")

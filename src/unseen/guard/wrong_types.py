@@ -73,9 +73,10 @@ def _said(value: Any, wanted: Any, place: str) -> str:
     if isinstance(value, dict) and _is_struct(wanted):
         missing = [f.encode_name for f in msgspec.structs.fields(wanted) if f.required and f.encode_name not in value]
         return f"{name} needs {' and '.join(missing)}."
-    example = EXAMPLES.get(place.partition(" ")[0].rpartition(".")[2]) or EXAMPLES.get(place.partition(".")[0])
+    example = EXAMPLES.get(place.rpartition(".")[2].partition(" ")[0]) or EXAMPLES.get(place.partition(".")[0])
     hint = f": write {example}." if example and (_is_table(wanted) or get_origin(wanted) is tuple) else "."
-    got = f"{len(value)} in it" if isinstance(value, list) else GOT.get(type(value), "something else")
+    some = isinstance(value, list) and get_origin(wanted) is tuple
+    got = f"{len(value)} in it" if some else GOT.get(type(value), "something else")
     return f"{name} must be {_wanted(wanted)}, got {got}{hint}"
 
 

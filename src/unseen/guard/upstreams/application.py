@@ -97,13 +97,12 @@ class Call:
         self._given = iter([{"type": "http.request", "body": body, "more_body": False}])
 
     async def run(self, app: Application, scope: Message) -> None:
-        """Call the application, and tell the operator where it failed; after its answer that is the loop's to tell."""
+        """Call the application, and tell the operator where it failed, without its words."""
         try:
             await app(scope, self._receive, self._send)
-        except Exception as error:
-            if self.over.is_set():
-                raise
-            LOG.error("unseen guard: the application failed, which is a status 500 here.\n%s", traced(error))  # noqa: TRY400
+        except Exception as error:  # noqa: BLE001 - whatever an application raises
+            what = "after its answer" if self.over.is_set() else "which is a status 500 here"
+            LOG.error("unseen guard: the application failed, %s.\n%s", what, traced(error))  # noqa: TRY400
         finally:
             if not self.over.is_set():
                 await self.sent.put(None)
@@ -138,6 +137,7 @@ def _scope(path: str, body: bytes | None, headers: dict[str, str]) -> dict[str, 
     extensions = {  # those of answers are between the server and the guard
         name: value for name, value in outer.get("extensions", {}).items() if not name.startswith("http.response.")
     }
+    path = str(outer.get("root_path", "")) + path
     named = {**headers, "content-length": str(len(body or b""))}
     return {
         "root_path": "",
