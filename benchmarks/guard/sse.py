@@ -1,10 +1,11 @@
 """What the guard adds to a stream: time to the first byte, and CPU an event.
 
-    python benchmarks/guard/sse.py
+    python benchmarks/guard/sse.py [aiohttp|pyreqwest]
 
-The model's server, the guard and the client are a process each; one connection at a time, so that what is added is
-added by the guard alone. The first byte is that of streams whose events come 2 ms apart, as a language model's do; CPU
-an event is of streams that come as fast as they are taken. Medians over streams, directly and through the guard.
+The model's server, what is asked in front of it and the client are a process each; one connection at a time, so that
+what is added is added by what is between. The first byte is that of streams whose events come 2 ms apart, as a language
+model's do; CPU an event is of streams that come as fast as they are taken. Medians over streams, directly and through
+the guard, its own stack with no guard in it, and nginx.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from speed import guard, wait
+from speed import bare, guard, nginx, wait
 
 EVENTS, STREAMS, ROUNDS = 400, 30, 5
 SLOWLY, APART_S = 10, 0.002  # events of a slow stream, and the seconds between them
@@ -73,30 +74,49 @@ async def stream(port, headers, asked):
     return first, count
 
 
-async def run(server):
+async def run(server, client="aiohttp"):
     with tempfile.TemporaryDirectory() as name:
-        found = guard(
-            Path(name), 5911, 5910, sys.argv[1] if len(sys.argv) > 1 else "aiohttp", '{ name = "label-only" }', "guard"
+        folder = Path(name)
+        proxied = (
+            "server { listen 127.0.0.1:5913; location / { proxy_pass http://127.0.0.1:5910; proxy_http_version 1.1; "
+            'proxy_buffering off; proxy_set_header Connection ""; } }'
         )
-        await asyncio.to_thread(wait, found, "/v1/chat/completions", BODY.decode().replace(',"stream":true', ""))
-        firsts, cpus = [], []
+        among = [
+            guard(folder, 5911, 5910, client, '{ name = "label-only" }', f"guard, {client}, label-only"),
+            bare(5912, 5910, client, f"no guard: uvicorn and {client} alone"),
+            nginx(folder, 5913, proxied, "nginx proxy"),
+        ]
+        for one in among:
+            await asyncio.to_thread(wait, one, "/v1/chat/completions", BODY.decode().replace(',"stream":true', ""))
+        firsts, cpus = {one.name: [] for one in among}, {one.name: [] for one in among}
         for _ in range(ROUNDS):
-            before = found.cpu()
-            fast = [await stream(5911, found.headers, BODY) for _ in range(STREAMS)]
-            cpus.append((found.cpu() - before) / sum(count for _, count in fast))
-            direct = [await stream(5910, {}, SLOW) for _ in range(STREAMS)]
-            through = [await stream(5911, found.headers, SLOW) for _ in range(STREAMS)]
-            assert {count for _, count in fast} == {EVENTS}
-            assert {count for _, count in direct + through} == {SLOWLY}
-            middle = [statistics.median(first for first, _ in each) for each in (direct, through)]
-            firsts.append(middle[1] - middle[0])
-        found.stop()
+            direct = await slow_first(5910, {})
+            for one in among:
+                before = one.cpu()
+                fast = [await stream(one.port, one.headers, BODY) for _ in range(STREAMS)]
+                whole = {count for _, count in fast} == {EVENTS}
+                assert whole or one is not among[0]  # of the others an event may come in two pieces, and is missed
+                cpus[one.name].append((one.cpu() - before) / (STREAMS * EVENTS))
+                firsts[one.name].append(await slow_first(one.port, one.headers) - direct)
+        for one in among:
+            one.stop()
         server.kill()
         server.wait()
-    print(
-        f"first byte added: {1e3 * statistics.median(firsts):.2f} ms [{1e3 * min(firsts):.2f}, {1e3 * max(firsts):.2f}]"
+    print("| server | first byte added, ms | CPU an event, us |\n|---|---:|---:|")
+    for one in among:
+        print(f"| {one.name} | {told(firsts[one.name], 1e3, 2)} | {told(cpus[one.name], 1e6, 0)} |")
+
+
+async def slow_first(port, headers):
+    """Return the middle of the seconds to the first event, of streams whose events come slowly."""
+    return statistics.median([(await stream(port, headers, SLOW))[0] for _ in range(STREAMS)])
+
+
+def told(values, unit, digits):
+    low, middle, high = (
+        f"{unit * value:.{digits}f}" for value in (min(values), statistics.median(values), max(values))
     )
-    print(f"CPU an event: {1e6 * statistics.median(cpus):.0f} us [{1e6 * min(cpus):.0f}, {1e6 * max(cpus):.0f}]")
+    return f"{middle} [{low}, {high}]"
 
 
 async def serve():
@@ -107,4 +127,4 @@ async def serve():
 if sys.argv[1:] == ["serve"]:
     asyncio.run(serve())
 else:
-    asyncio.run(run(subprocess.Popen([sys.executable, __file__, "serve"])))
+    asyncio.run(run(subprocess.Popen([sys.executable, __file__, "serve"]), *sys.argv[1:]))

@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from unseen.guard.log.entries import Asked, Done
 from unseen.guard.log.reading import entries
 from unseen.guard.log.verifying import verify
 from unseen.guard.secrets import derive
+from unseen.guard.serving import _listen
 from unseen.guard.stores.sqlite import SqliteStore
 
 COMMAND = "import sys; from unseen.guard.commands import main; sys.exit(main())"
@@ -215,6 +216,42 @@ def test_a_reload_is_atomic_and_a_bad_policy_leaves_the_old_one(tmp_path, model)
         assert said.count(f"unseen guard: policy {held} holds from now, mode enforce.\n") == 1
         assert [entry.what for entry in guard.log(Done)] == ["policy", "policy-refused", "policy-refused"]
         assert len({entry.policy for entry in guard.log()}) == 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_being_told_to_read_the_policy_again_while_it_begins_ends_no_guard(tmp_path, model, workers):
+    guard = Process(tmp_path, model, workers=workers)
+    text = guard.path.read_text()
+    guard.path.unlink()
+    os.mkfifo(guard.path)
+    begun = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "serve", str(guard.path)],
+        env=os.environ | {"UNSEEN_GUARD_SECRET": SECRET},
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    guard.process = begun
+    with guard.path.open("w") as given:  # open once the guard reads it
+        (tmp_path / "whole").write_text(text)
+        (tmp_path / "whole").replace(guard.path)  # for those who read it again
+        begun.send_signal(signal.SIGHUP)
+        given.write(text)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with suppress(OSError):
+            assert guard.ask()[0] == 200
+            break
+        time.sleep(0.05)
+    code, said = guard.end()
+    begun.stderr.close()
+    assert code == 0
+    assert "listens on" in said
+
+
+def test_what_the_guard_listens_on_is_its_own(tmp_path):
+    del tmp_path
+    with _listen("127.0.0.1", 0) as sock:
+        assert not sock.get_inheritable()
 
 
 def test_a_killed_guard_loses_no_charge_and_no_record(tmp_path, model):

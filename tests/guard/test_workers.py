@@ -176,6 +176,40 @@ def test_a_worker_that_takes_the_place_of_a_dead_one_has_the_policy_of_the_other
         assert guard.end()[0] == 0
 
 
+def test_a_policy_that_all_workers_refuse_is_taken_by_none_that_comes_later(tmp_path, model):
+    secret = tmp_path / "authorization"
+    with Workers(tmp_path, model) as guard:
+        guard.write(control='{ name = "clip-confidence", at_most = 0.6 }')
+        text = guard.path.read_text()
+        url = f'url = "{guard.upstream}"'
+        for wrong in (f'{url}\nauthorization = "file:{secret}"', 'url = "http://[::1:5001"'):
+            guard.path.write_text(text.replace(url, wrong))
+            guard.process.send_signal(signal.SIGHUP)
+            time.sleep(0.5)
+        secret.write_text("Bearer x")
+        secret.chmod(0o600)
+        for child in children_of(guard.process.pid):
+            guard.kill(child)
+        until(lambda: guard.patient()[0] == 200)
+        assert {max(guard.patient()[1]["predictions"][0]) for _ in range(20)} == {1.0}
+        assert [entry.what for entry in guard.log(Done)].count("policy-refused") == 6
+        assert guard.end()[0] == 0
+
+
+def test_a_worker_that_cannot_open_its_state_now_is_started_again_and_the_others_answer(tmp_path, model):
+    with Workers(tmp_path, model) as guard:
+        check = tmp_path / "state" / "secret.check"
+        kept = check.read_bytes()
+        check.write_bytes(b"0" * len(kept))  # as a store that is away would: a worker cannot begin
+        os.kill(children_of(guard.process.pid)[1], signal.SIGKILL)
+        time.sleep(3)
+        assert guard.process.poll() is None
+        assert guard.asked(10) == 10
+        check.write_bytes(kept)
+        until(lambda: len(children_of(guard.process.pid)) == 3)
+        assert guard.end()[0] == 0
+
+
 PROBING = """
 [detectors.near-duplicates]
 tau = 1.0

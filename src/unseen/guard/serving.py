@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from unseen.guard.connection import GuardedHttp
 from unseen.guard.detectors import from_settings
 from unseen.guard.detectors.listed import decoys_of
 from unseen.guard.gateway import Gateway, State, open_state
+from unseen.guard.held import Held
 from unseen.guard.keys import KeyRing
 from unseen.guard.log.entries import Done
 from unseen.guard.outbox import Outbox
@@ -40,6 +42,7 @@ from unseen.guard.watching import Watch
 
 FIXED = ("listen", "admin", "admin_token", "secret", "state", "workers", "read_timeout_s", "drain_s")
 BACKLOG = 1024
+FOLLOW_S = 30  # how long a worker that takes the place of a dead one looks at what the others hold
 COLLECT = (10_000, 20, 50)  # a request makes no cycles: to look for them at every seventh is dear
 
 
@@ -49,6 +52,8 @@ def serve(path: Path, say: Callable[[str], None] = print) -> int:
     Raises `PolicyError` or `FolderError` before anything listens. `say` is told when the guard answers, and when
     another policy holds.
     """
+    early: list[int] = []  # a SIGHUP that comes before something else is done about it
+    signal.signal(signal.SIGHUP, lambda number, _: early.append(number))
     policy = read_policy(path)
     refuse_useless(policy)
     keys = KeyRing(Path(policy.guard.state), b"").all()
@@ -57,21 +62,24 @@ def serve(path: Path, say: Callable[[str], None] = print) -> int:
     require_same(Path(policy.guard.state), strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret"))
     sock = _listen(*address_of(policy.guard.listen))
     alone = policy.guard.workers == 1
-    pace: Turns = Pace() if alone else SharedPace()
-    relay = None if alone else Relay()
+    shared = Shared(Pace(), None) if alone else Shared(SharedPace(), Relay())
     newer: list[Policy] = []
 
     def work(number: int, alive: int | None = None) -> int:
-        worker = Worker(path, policy, number, pace, alive, say if number == 0 else _nothing, relay)
+        worker = Worker(path, policy, number, shared, alive, say if number == 0 else _nothing)
         worker.newer = tuple(newer)
+        worker.early = early if alone else []
         return _work(worker, sock)
 
     def reread() -> None:
-        with suppress(UnseenError):  # a worker says so
+        with suppress(Exception):  # whatever it is: each worker reads it too, and says so
             read = _successor(path, policy)
             refuse_useless(read)
             newer[:] = [*(earlier for earlier in newer if earlier != read), read]
 
+    if early and not alone:
+        with suppress(UnseenError):
+            policy = _successor(path, policy)
     return work(0) if alone else Supervisor(policy.guard.workers, work, reread).run()
 
 
@@ -89,7 +97,6 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         sock.close()
         raise FolderError(f"{host}:{port} cannot be listened on: {error.strerror}.") from None
-    sock.set_inheritable(True)
     return sock
 
 
@@ -108,11 +115,19 @@ def _work(worker: "Worker", sock: socket.socket) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What all workers of a guard have in common; `relay` is there where they are several."""
+
+    pace: Turns
+    relay: Relay | None
+    held: Held = field(default_factory=Held)
+
+
 class Worker:
     """One process: its state, the gateway of the day, and the servers that use it.
 
-    `pace` is that of all workers, and so is `relay`, where there are several; `alive` is a pipe that ends with the
-    process that watches over them, if there is one.
+    `alive` is a pipe that ends with the process that watches over the workers, if there is one.
     """
 
     def __init__(
@@ -120,15 +135,14 @@ class Worker:
         path: Path,
         policy: Policy,
         number: int,
-        pace: Turns,
+        shared: Shared,
         alive: int | None = None,
         say: Callable[[str], None] = print,
-        relay: Relay | None = None,
     ) -> None:
         self.newer: tuple[Policy, ...] = ()  # those that were read since, if it takes the place of one that died
         self._say = say
-        self._pace = pace
-        self._relay = relay
+        self.early: list[int] = []  # signals to read the policy again that came before it was there
+        self._shared = shared
         self._alive = alive
         self._path = path
         self._policy = policy
@@ -144,9 +158,9 @@ class Worker:
         """Answer until the server is told to stop; then let requests end, and close the state."""
         asyncio.get_running_loop().set_exception_handler(tell_failure)
         state = open_state(self._policy, self._number)
-        state.pace, state.relay = self._pace, self._relay
-        if self._relay is not None:
-            self._relay.worker = self._number
+        state.pace, state.relay = self._shared.pace, self._shared.relay
+        if self._shared.relay is not None:
+            self._shared.relay.worker = self._number
         try:
             self._gateway = self._newest(state)
             self._watching = asyncio.create_task(self._gateway.watch.run())
@@ -162,6 +176,8 @@ class Worker:
             gc.freeze()  # what is there now stays: the collector need not look at it again
             gc.set_threshold(*COLLECT)
             self._handle_signals([server for server, _ in servers])
+            if self.newer:
+                self._reloads.add(asyncio.create_task(self._follow()))
             serving = [server.serve(sockets=[opened]) for server, opened in servers]
             await asyncio.gather(*serving, self._announce([server for server, _ in servers]))
         finally:
@@ -172,15 +188,27 @@ class Worker:
             await state.close()
 
     def _newest(self, state: State) -> Gateway:
-        """Return a gateway of the newest policy that holds in the other workers: the newest that one can be made of."""
-        for policy in reversed(self.newer):
-            with suppress(UnseenError):
-                gateway = open_gateway(policy, state)
-                self._policy = policy
-                state.writer.policy = policy.digest
-                state.writer.append(Done, what="policy", detail=policy.digest)
-                return gateway
-        return open_gateway(self._policy, state)
+        """Return a gateway of the policy that the other workers hold."""
+        if (held := self._taken(self._policy)) is None:
+            return open_gateway(self._policy, state)
+        gateway = open_gateway(held, state)
+        self._policy = held
+        state.writer.policy = held.digest
+        state.writer.append(Done, what="policy", detail=held.digest)
+        return gateway
+
+    def _taken(self, own: Policy) -> Policy | None:
+        """Return the policy that another worker took, where it is one that was read before this one began, and new."""
+        digest = self._shared.held.digest
+        return next((one for one in self.newer if one.digest == digest != own.digest), None)
+
+    async def _follow(self) -> None:
+        """Take what the others take in the first seconds: they may have been told of a new policy just before."""
+        for _ in range(FOLLOW_S):
+            await asyncio.sleep(1.0)
+            if self._taken(self.current().policy) is not None:
+                await self._renew(lambda old: self._taken(old) or old)
+                return
 
     async def _announce(self, servers: list["QuietServer"]) -> None:
         """Say where the guard listens, once every server answers."""
@@ -197,11 +225,15 @@ class Worker:
         def stop() -> None:
             for server in servers:
                 server.should_exit = True
+            if self._alive is not None:
+                loop.remove_reader(self._alive)  # it stays readable
 
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stop)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
+        if self.early:
+            self.reload()
         if self._alive is not None:
             loop.add_reader(self._alive, stop)
 
@@ -218,15 +250,20 @@ class Worker:
         task.add_done_callback(self._reloads.discard)
 
     async def _reload(self) -> None:
+        await self._renew(lambda old: _successor(self._path, old))
+
+    async def _renew(self, successor: Callable[[Policy], Policy]) -> None:
+        """Go over to a new policy; whatever is wrong with it, the old one stays."""
         async with self._turn:
             old = self.current()
             try:
-                policy = _successor(self._path, old.policy)
+                policy = successor(old.policy)
                 key = derive(old.state.secret, "detectors")
                 decoys = await asyncio.to_thread(decoys_of, policy, key)  # it may be long, and requests go on
                 new = open_gateway(policy, old.state, old, decoys=decoys)
-            except UnseenError as error:
-                sys.stderr.write(f"unseen guard: the new policy is refused, the old one stays: {error}\n")
+            except Exception as error:  # noqa: BLE001 - the guard goes on
+                said = error if isinstance(error, UnseenError) else type(error).__name__
+                sys.stderr.write(f"unseen guard: the new policy is refused, the old one stays: {said}\n")
                 old.state.writer.append(Done, what="policy-refused", detail=type(error).__name__)
             else:
                 self._swap(old, new)
@@ -235,6 +272,7 @@ class Worker:
         writer, policy = old.state.writer, new.policy
         writer.policy = policy.digest
         self._gateway = new
+        self._shared.held.digest = policy.digest
         if self._watching is not None:
             self._watching.cancel()
         self._watching = asyncio.create_task(new.watch.run())

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 RESTART_S = 1.0  # how long the place of a worker that died stays empty
+AGAIN_S = 5.0  # how long it does where the one after it could not open its state, while a store is away say
 WRONG_INPUT = 2  # the exit code of a worker that could not open its state
+STEP_S = 0.1
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 Work = Callable[[int, int], int]
@@ -15,6 +17,9 @@ Work = Callable[[int, int], int]
 
 class Supervisor:
     """Runs `work(number, alive)` in `workers` processes; `alive` is a pipe that ends when this process dies.
+
+    One that cannot open its state ends all, where it is of the first; where it takes the place of another, it is
+    started again and again: what is wrong may pass, and the others answer meanwhile.
 
     `work` begins with SIGHUP blocked, so that none is lost before something is done about it; `reread` is called when
     it comes, before it is passed on.
@@ -25,6 +30,7 @@ class Supervisor:
         self._work = work
         self._reread = reread
         self._children: dict[int, int] = {}
+        self._first: set[int] = set()  # children that no other came before
         self._stopping = False
         self._alive, self._mine = os.pipe()
 
@@ -33,23 +39,29 @@ class Supervisor:
         for name in PASSED_ON:
             signal.signal(name, self._pass_on)
         for number in range(self._workers):
-            self._start(number)
+            self._first.add(self._start(number))
         worst = 0
         while self._children:
             child, status = os.wait()
             number = self._children.pop(child)
             code = os.waitstatus_to_exitcode(status)
-            if code == WRONG_INPUT and not self._stopping:  # it said why; the next would say the same
+            closed = code == WRONG_INPUT
+            if closed and child in self._first and not self._stopping:  # it said why; the next would say the same
                 self._pass_on(signal.SIGTERM, None)
             if self._stopping:
                 worst = max(worst, code)
                 continue
-            time.sleep(RESTART_S)
+            self._pause(AGAIN_S if closed else RESTART_S)
             if not self._stopping:  # it may have been told to stop meanwhile
                 self._start(number)
         return worst
 
-    def _start(self, number: int) -> None:
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._stopping and time.monotonic() < until:
+            time.sleep(STEP_S)
+
+    def _start(self, number: int) -> int:
         signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
         child = os.fork()
         if child == 0:
@@ -62,6 +74,7 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
         if self._stopping:  # the signal came before this child could be told
             os.kill(child, signal.SIGTERM)
+        return child
 
     def _pass_on(self, name: int, _frame: object) -> None:
         if name == signal.SIGHUP:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -32,7 +33,12 @@ def recorded(
     power = policy.log.durability == "power"
 
     async def handle(exchange: Exchange) -> Reply:
-        reply = await _reply(inner, exchange)
+        try:
+            reply = await _reply(inner, exchange)
+        except asyncio.CancelledError:  # the guard ends and waits no longer; a server says 500 to that
+            with suppress(Exception):  # nothing is answered anyway
+                record(writer, exchange, 500, "cancelled", digest)
+            raise
         try:
             record(writer, exchange, reply.status, reply.reason, digest)
             if power:
