@@ -248,6 +248,20 @@ def test_being_told_to_read_the_policy_again_while_it_begins_ends_no_guard(tmp_p
     assert "listens on" in said
 
 
+@pytest.mark.parametrize("address", ["@unseen-{pid}", "{folder}/notify"])
+def test_a_service_manager_is_told_once_that_the_guard_answers(tmp_path, model, monkeypatch, address):
+    address = address.format(pid=os.getpid(), folder=tmp_path)
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address.replace("@", "\0"))
+        manager.settimeout(20)
+        with serving(tmp_path, model, workers=2):
+            assert manager.recv(100) == b"READY=1"
+            manager.settimeout(0.0)
+            with pytest.raises(BlockingIOError):
+                manager.recv(100)
+
+
 def test_what_the_guard_listens_on_is_its_own(tmp_path):
     del tmp_path
     with _listen("127.0.0.1", 0) as sock:
@@ -327,7 +341,10 @@ def test_it_says_that_it_listens_once_it_does(tmp_path, model):
     listens = f"unseen guard listens on 127.0.0.1:{guard.port}, in front of {guard.upstream}, mode enforce"
     assert started(guard) == f"{listens}.\n"
     admin = free_port()
-    words = f'[guard]\nadmin = "127.0.0.1:{admin}"\nadmin_token = "env:UNSEEN_GUARD_SECRET"\n'
+    token = tmp_path / "token"
+    token.write_text(SECRET[::-1])
+    token.chmod(0o600)
+    words = f'[guard]\nadmin = "127.0.0.1:{admin}"\nadmin_token = "file:{token}"\n'
     guard.path.write_text(guard.path.read_text().replace("[guard]", words))
     assert started(guard) == f"{listens}, admin API on 127.0.0.1:{admin}.\n"
     with socket.socket() as taken:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 import socket
 import sys
@@ -81,6 +82,14 @@ def serve(path: Path, say: Callable[[str], None] = print) -> int:
         with suppress(UnseenError):
             policy = _successor(path, policy)
     return work(0) if alone else Supervisor(policy.guard.workers, work, reread).run()
+
+
+def _tell_manager() -> None:
+    """Tell a service manager that the guard is ready, if one asked to be told (`sd_notify(3)`)."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.sendto(b"READY=1", f"\0{address[1:]}" if address[0] == "@" else address)
 
 
 def _nothing(_: str) -> None:
@@ -218,6 +227,7 @@ class Worker:
         admin = "" if guard.admin is None else f", admin API on {guard.admin}"
         url = self._policy.upstream.url
         self._say(f"unseen guard listens on {guard.listen}, in front of {url}, mode {guard.mode}{admin}.")
+        _tell_manager()
 
     def _handle_signals(self, servers: list["QuietServer"]) -> None:
         loop = asyncio.get_running_loop()
