@@ -114,6 +114,24 @@ def test_capped_logprobs_have_a_floor(value):
     assert CAP.response({"logprobs": [{"token": "a", "logprob": value}]})["logprobs"][0]["logprob"] == -5.0
 
 
+@pytest.mark.parametrize("value", [-(10**400), -(10**30), 10**400], ids=["least", "less", "most"])
+def test_capped_logprobs_of_any_size_are_between_the_floor_and_nothing(value):
+    shown = 0.0 if value > 0 else -5.0
+    assert CAP.response({"logprobs": [{"logprob": value}]})["logprobs"] == [{"logprob": shown}]
+    of_completions = {"token_logprobs": [value], "top_logprobs": [{"a": value, "b": -0.5}]}
+    kept = CAP.response({"logprobs": of_completions})["logprobs"]
+    assert kept["token_logprobs"] == [shown]
+
+
+@pytest.mark.parametrize("odd", [0.98765, [0.98765], {"p": 0.98765}, True])
+def test_what_stands_beside_capped_logprobs_is_texts_and_whole_numbers(odd):
+    place = {"token": odd, "bytes": [1, odd], "logprob": -0.1, "top_logprobs": [{"token": odd, "bytes": odd}]}
+    kept = CAP.response({"logprobs": {"content": [place]}})["logprobs"]["content"]
+    assert kept == [{"logprob": -0.1, "top_logprobs": [{"logprob": None}]}]
+    lists = {"tokens": ["yes", odd], "text_offset": [0, odd], "token_logprobs": [-0.1]}
+    assert CAP.response({"logprobs": lists})["logprobs"] == {"token_logprobs": [-0.1]}
+
+
 @pytest.mark.parametrize("value", [0, 0.0, -0.0, 0.7, float("nan"), None, "x", True])
 def test_capped_logprobs_are_never_above_nothing(value):
     assert CAP.response({"logprobs": [{"token": "a", "logprob": value}]})["logprobs"][0]["logprob"] in {0.0, None}

@@ -338,10 +338,17 @@ class Recorded(asyncio.Transport):
     def __init__(self):
         super().__init__()
         self.said = b""
-        self.closed = False
+        self.closed = self.aborted = False
+        self.left = 0
 
     def write(self, data):
         self.said += data
+
+    def get_write_buffer_size(self):
+        return self.left
+
+    def abort(self):
+        self.aborted = True
 
     def close(self):
         self.closed = True
@@ -354,6 +361,38 @@ class Recorded(asyncio.Transport):
 
     def resume_reading(self):
         pass
+
+
+@pytest.mark.parametrize(
+    ("left", "closed"),
+    [
+        ([900_000, 900_000], [True]),  # takes nothing
+        ([900_000, 890_000], [True]),  # a trickle
+        ([900_000, 800_000, 700_000, 650_000], [False, False, True]),
+        ([900_000, 800_000, 0], [False, False]),  # slow, and all of it
+    ],
+)
+def test_a_client_that_does_not_take_its_answer_is_let_go(left, closed):
+    async def run():
+        config = uvicorn.Config(lambda *_: None, log_config=None, lifespan="off")
+        config.load()
+        protocol, transport = GuardedHttp(config, ServerState(), {}), Recorded()
+        protocol.patience_s = 0.05
+        protocol.connection_made(transport)
+        protocol.flow.pause_writing = protocol.flow.resume_writing = lambda: None
+        transport.left = left[0]
+        protocol.pause_writing()
+        found = []
+        for size in left[1:]:
+            transport.left = size
+            if size == 0:
+                protocol.resume_writing()
+            await asyncio.sleep(0.06)
+            found.append(transport.aborted)
+        protocol.connection_lost(None)
+        return found
+
+    assert asyncio.run(run()) == closed
 
 
 @pytest.mark.parametrize("large", [b"x-a: " + b"a" * 40_000, b"x-%d: a" % 1])

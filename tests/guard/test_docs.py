@@ -13,13 +13,16 @@ import pytest
 from tests.test_docs import default_of
 
 from unseen.guard import policy
+from unseen.guard.connection import HEAD_BYTES
 from unseen.guard.detectors import DETECTORS
 from unseen.guard.policy import policy_from
 from unseen.guard.proposing import PROTOCOLS
+from unseen.guard.serving import server_settings
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "guard.md").read_text(encoding="utf-8")
 DEPLOY = ROOT / "deploy"
+PARSED_BY_ENVOY = ("envoy", "--mode", "validate", "-c", "envoy.yaml")
 ELSEWHERE = ("# train.py", "# client")  # code that needs MLflow, or a guard that runs
 SECTIONS = {
     "Top of the file": policy.Policy,
@@ -85,15 +88,54 @@ def test_the_unit_parses(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.skipif(not (shutil.which("nginx") and shutil.which("openssl")), reason="nginx or openssl is not installed")
-def test_the_proxy_parses(tmp_path):
-    shutil.copy(DEPLOY / "nginx.conf", tmp_path)
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+@pytest.mark.parametrize("command", [("nginx", "-t", "-p", ".", "-c", "nginx.conf"), PARSED_BY_ENVOY])
+def test_a_proxy_parses(command, tmp_path):
+    if not shutil.which(command[0]):
+        pytest.skip(f"{command[0]} is not installed")
+    shutil.copy(DEPLOY / command[-1], tmp_path)
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=guard.example"]
     made += ["-keyout", "tls.key", "-out", "tls.crt"]
     subprocess.run(made, cwd=tmp_path, capture_output=True, timeout=60, check=True)
-    command = ["nginx", "-t", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_stands_around_the_guard_waits_longer_and_lets_through_as_much():
+    server, asked = policy.Server(), policy.Upstream(url="http://127.0.0.1:5001")
+    nginx, envoy, unit = (number_in(name) for name in ("nginx.conf", "envoy.yaml", "unseen-guard.service"))
+    assert nginx(r"proxy_read_timeout (\d+)s;") > asked.timeout_s
+    assert nginx(r"client_max_body_size (\d+)m;") * 2**20 >= server.max_request_bytes
+    assert envoy(r"^ +timeout: (\d+)s") > asked.timeout_s
+    assert envoy(r"stream_idle_timeout: (\d+)s") > asked.timeout_s
+    assert envoy(r"max_request_bytes: (\d+)") == server.max_request_bytes
+    assert envoy(r"max_headers_count: (\d+)") < server.max_headers
+    assert envoy(r"max_request_headers_kb: (\d+)") * 1024 < HEAD_BYTES
+    assert envoy(r"^ +idle_timeout: (\d+)s +# the guard closes") < keep_alive_s()
+    assert unit(r"^TimeoutStopSec=(\d+)$") > server.drain_s
+
+
+def number_in(name):
+    said = (DEPLOY / name).read_text(encoding="utf-8")
+    return lambda pattern: int(re.search(pattern, said, re.MULTILINE)[1])
+
+
+def keep_alive_s():
+    guarded = {"upstream": {"url": "http://127.0.0.1:5001"}, "routes": [{"protocol": "mlflow"}]}
+    return server_settings(policy_from(guarded | {"tiers": {"t": {"budget": {"lifetime": 5}}}}))["timeout_keep_alive"]
+
+
+def test_envoy_asks_once_and_writes_nothing_down():
+    lines = [line.strip() for line in (DEPLOY / "envoy.yaml").read_text(encoding="utf-8").splitlines()]
+    keys = {line.split("#")[0].removeprefix("- ").split(":")[0] for line in lines}
+    assert not keys & {"admin", "access_log", "retry_policy"}
+    assert "compressor" not in "".join(lines)
+    # None is internal, or x-envoy-retry-on would be obeyed; without an address in it, the list would mean everybody.
+    assert "cidr_ranges: [{ address_prefix: 255.255.255.255, prefix_len: 32 }]" in lines
+
+
+def test_the_unit_refuses_calls_and_kills_for_none():
+    assert "SystemCallErrorNumber=EPERM" in (DEPLOY / "unseen-guard.service").read_text(encoding="utf-8").splitlines()
 
 
 def test_the_image_runs_without_rights_and_copies_what_is_there():

@@ -231,6 +231,7 @@ def test_a_client_that_goes_is_not_charged(tmp_path):
 
     conversation(tmp_path, talk, model)
     assert used(tmp_path) == {}
+    assert [(entry.status, entry.reason) for entry in log(tmp_path)] == [(500, "cancelled")]
 
 
 def test_an_idempotency_key_charges_once_and_repeats_the_bytes(tmp_path):
@@ -333,6 +334,18 @@ def test_the_log_and_the_counts_say_what_the_models_server_did_and_clients_one_w
     assert (found, error["code"], error["type"]) == (status, "upstream", "upstream")
     assert counted == [(status, reason)]
     assert [entry.reason for entry in log(tmp_path)] == [reason]
+
+
+def test_an_answer_that_hardening_made_too_long_is_withheld_and_charged(tmp_path):
+    upstream = {"url": "http://127.0.0.1:1", "max_response_bytes": 128}
+    many = json.dumps({"instances": [[1.0, 2.0]] * 40}).encode()
+
+    async def talk(gateway, key):
+        return [(await asked(gateway, body, key=key))[0] for body in (many, ROW)]
+
+    assert conversation(tmp_path, talk, upstream=upstream) == [502, 200]
+    assert [(entry.reason, entry.upstream) for entry in log(tmp_path)] == [("upstream_answer", 200), ("answered", 200)]
+    assert sum(used(tmp_path, "key:").values()) == 41
 
 
 def test_a_slow_body_and_a_slow_model_together_do_not_let_another_take_over(tmp_path, monkeypatch):
@@ -616,8 +629,21 @@ def test_a_text_has_a_neighbourhood_too(tmp_path):
     assert conversation(tmp_path, talk, model, routes=[{"protocol": "openai"}], tiers=tiers) == [200, 200, 429, 200]
 
 
+def test_many_answers_to_one_text_are_so_many_in_its_neighbourhood(tmp_path):
+    budget = {"lifetime": 1000, "per_neighbourhood": 10}
+    tiers = {"t": {"budget": budget, "rate": "1000 per second, burst 100", "parameters": ["n"]}}
+
+    async def talk(gateway, key):
+        bodies = [json.dumps({"model": "m", "prompt": "Ada was born in", "n": n}).encode() for n in (6, 5, 4, 1)]
+        return [(await asked(gateway, body, key=key, path="/v1/completions"))[0] for body in bodies]
+
+    model = FakeText()
+    assert conversation(tmp_path, talk, model, routes=[{"protocol": "openai"}], tiers=tiers) == [200, 429, 200, 429]
+
+
 class FakeText(FakeModel):
     async def ask(self, path, body):
+        self.asked.append((path, body))
         return Answer(200, b'{"id": "a", "choices": [{"index": 0, "text": "London", "finish_reason": "stop"}]}')
 
 
@@ -709,6 +735,59 @@ def test_controls_of_text_hold_for_the_request_too(tmp_path):
     found = conversation(tmp_path, talk, model, routes=[{"protocol": "openai"}], tiers=tiers)
     assert [status for status, _, _ in found] == [200, 400]
     assert used(tmp_path, "key:").popitem()[1] == 1
+
+
+def texts(folder, talk, controls, **changes):
+    """A conversation with a guard in front of a server of texts, which counts what it is asked."""
+    model = FakeText()
+    tier = {"budget": {"lifetime": 5}, "controls": controls, **changes.pop("tier", {})}
+    routes = [{"protocol": "openai"}, {"protocol": "mlflow"}]
+    found = conversation(folder, talk, model, routes=routes, tiers={"t": tier}, **changes)
+    return found, [(path, json.loads(body)) for path, body in model.asked]
+
+
+HOT = b'{"model": "m", "prompt": "a", "temperature": 0.5}'
+PLAIN_ALONE = {"name": "allowed-parameters", "allow": ["model", "prompt"]}
+
+
+def test_a_control_of_text_refuses_before_anything_is_charged_or_counted(tmp_path):
+    async def talk(gateway, key):
+        full = b'{"model": "m", "prompt": ["a", "b", "c", "d", "e", "f"], "temperature": 0.5}'
+        found = [await asked(gateway, body, key=key, path="/v1/completions") for body in (full, HOT)]
+        retried = await asked(gateway, HOT, key=key, path="/v1/completions", idempotency_key="one")
+        return [json.loads(body)["error"]["code"] for _, _, body in (*found, retried)]
+
+    found, sent = texts(tmp_path, talk, [PLAIN_ALONE])
+    assert (found, sent, used(tmp_path)) == (["parameter"] * 3, [], {})
+
+
+def test_a_control_of_text_is_noted_in_shadow_mode_and_lets_the_request_be(tmp_path):
+    async def talk(gateway, key):
+        return await asked(gateway, HOT, key=key, path="/v1/completions")
+
+    found, sent = texts(tmp_path, talk, [PLAIN_ALONE], guard={"mode": "shadow"})
+    assert found[0] == 200
+    assert sent == [("/v1/completions", json.loads(HOT))]
+    assert [entry.shadow for entry in log(tmp_path)] == ["controls"]
+
+
+def test_a_tightened_client_s_request_asks_for_no_log_probabilities(tmp_path):
+    async def talk(gateway, key):
+        gateway.watch.tightened = lambda _: True
+        return await asked(gateway, b'{"model": "m", "prompt": "a", "logprobs": 3}', key=key, path="/v1/completions")
+
+    found, sent = texts(tmp_path, talk, [], tier={"parameters": ["logprobs"]})
+    assert found[0] == 200
+    assert sent == [("/v1/completions", {"model": "m", "prompt": "a"})]
+    assert log(tmp_path)[0].parameters == ("logprobs",)
+
+
+def test_a_control_of_text_lets_requests_of_other_protocols_be(tmp_path):
+    async def talk(gateway, key):
+        return await asked(gateway, ROW, key=key)
+
+    _, sent = texts(tmp_path, talk, [PLAIN_ALONE])
+    assert sent == [("/invocations", json.loads(ROW))]
 
 
 CALLS = [

@@ -17,8 +17,9 @@ from tests.guard.guards import FakeModel, asked, opened, policy
 
 from unseen.control import SUM_TOLERANCE
 from unseen.controls import harden_from
-from unseen.controls.coarse import coarse_form
-from unseen.guard.answering import Answering, Controls
+from unseen.controls.coarse import coarse_form, folded
+from unseen.controls.label_only import LABEL_ONLY
+from unseen.guard.answering import FRACTION, NUMBER, Answering, Controls, marked
 from unseen.guard.checking import findings
 from unseen.guard.policy import Route
 from unseen.guard.protocols import adapter_of
@@ -252,6 +253,33 @@ def test_a_text_has_one_place_however_it_is_written():
     assert len(set(coarse_forms(ways, route))) == 1
     assert len({tuple(point) for point in vectors(ways, route).tolist()}) == 1
     assert vectors([["utrecht", 41]], route).tolist() != vectors(ways[:1], route).tolist()
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        *((folded, letters * 500_000) for letters in ("\u0316\u0301", "\uff9e\u0301", "\u0f73\u0316")),
+        *((folded, "\u0301" * 500_000 + later * 500_000) for later in ("\u0316", "\uff9e", "\u0f73")),
+        *((NUMBER.fullmatch, f"1{letter * 1_000_000}x") for letter in "1 .e"),
+        *((FRACTION.search, f"1{letter * 1_000_000}x") for letter in "1 "),
+    ],
+)
+def test_no_text_takes_the_square_of_its_length(told, text):
+    assert told(text) != text  # at once: the square of its length would take hours
+
+
+def test_a_row_of_very_many_classes_is_made_anew_for_each_label():
+    row = [0.0] * 5_000
+    for label in (3, 4_000):
+        found = [*row]
+        found[label] = 1.0
+        assert marked(LABEL_ONLY.with_settings(), found) == found
+        assert marked(LABEL_ONLY.with_settings(), found) is not marked(LABEL_ONLY.with_settings(), found)
+
+
+def test_marks_in_order_and_out_of_order_are_one_text():
+    assert folded("e\u0301\u0323") == folded("e\u0323\u0301") == folded("\u1eb9\u0301")
+    assert folded("e" + "\u0301" * 40) != folded("e" + "\u0301" * 41)
 
 
 def test_a_record_that_is_one_text_has_a_form_and_no_place():

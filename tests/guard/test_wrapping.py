@@ -279,3 +279,99 @@ def test_what_the_route_does_not_give_is_refused_and_written_down(tmp_path):
         guarded.predict_proba(X[:2])
     guarded.close()
     assert [(entry.status, entry.reason) for entry in log(tmp_path)] == [(404, "unknown_route")]
+
+
+class Says:
+    """Answers with the same whatever it is asked."""
+
+    def __init__(self, said):
+        self.said = said
+
+    def predict(self, X):
+        return self.said
+
+    predict_proba = predict
+
+
+def said(folder, said, route, method="predict", controls=()):
+    """What leaves of an answer about two records."""
+    tiers = {"t": {"budget": {"lifetime": 1000}, "controls": list(controls)}}
+    guarded = wrap(Says(said), policy(folder, routes=[{"protocol": "mlflow", **route}], tiers=tiers))
+    try:
+        return getattr(guarded, method)(X[:2])
+    finally:
+        guarded.close()
+
+
+LABELS, VALUES, PROBABILITIES = {"classes": 5}, {"answers": "values"}, {"answers": "probabilities"}
+ROW = [0.71234, 0.28766]
+
+
+@pytest.mark.parametrize(
+    ("found", "route", "method"),
+    [
+        ([712340.0, 2.0], LABELS, "predict"),
+        ([5, 1], LABELS, "predict"),
+        ([1, 2, 3], LABELS, "predict"),
+        ([[1, 2], [2, 3]], {}, "predict"),
+        ([[1.5, 2.5, 3.5]] * 2, VALUES, "predict"),
+        ([1.5] * 7, VALUES, "predict"),
+        ([1.5] * 2, {**VALUES, "width": 2}, "predict"),
+        (["0.71234", "0.28766"], VALUES, "predict"),
+        ([{"p": 0.71234}, None], VALUES, "predict"),
+        ([0.5j, 0.5j], VALUES, "predict"),
+        ([ROW] * 3, PROBABILITIES, "predict_proba"),
+        ([[ROW] * 2] * 2, PROBABILITIES, "predict_proba"),
+        (0.71234, PROBABILITIES, "predict_proba"),
+    ],
+)
+def test_an_answer_that_a_server_s_would_be_withheld_for_is_withheld_here_too(tmp_path, found, route, method):
+    with pytest.raises(Refused, match="withheld") as refused:
+        said(tmp_path, np.array(found), route, method)
+    assert refused.value.status == 502
+    assert [entry.status for entry in log(tmp_path)] == [502]
+
+
+@pytest.mark.parametrize(
+    ("found", "route", "method"),
+    [
+        (np.array([3, 1], dtype=np.uint8), LABELS, "predict"),
+        (np.array([[3], [1]]), LABELS, "predict"),
+        (np.array([3.0, 1.0], dtype=np.float32), LABELS, "predict"),
+        (np.array([True, False]), {}, "predict"),
+        (np.array(["yes", "no"]), {}, "predict"),
+        (np.array(["yes", None], dtype=object), {}, "predict"),
+        (np.array([True, 2, 1.0, "a"], dtype=object)[[0, 3]], {}, "predict"),
+        (np.array([1.5, 2.5]), VALUES, "predict"),
+        (np.array([[1.5], [2.5]]), VALUES, "predict"),
+        (np.array([[1.5, 2.5]] * 2), {**VALUES, "width": 2}, "predict"),
+        (np.array([ROW] * 2), PROBABILITIES, "predict_proba"),
+        (np.array([0.25, 0.5]), PROBABILITIES, "predict_proba"),
+    ],
+)
+def test_what_leaves_is_an_array_of_its_own_of_the_same_kind(tmp_path, found, route, method):
+    left = said(tmp_path, found, route, method)
+    assert type(left) is np.ndarray
+    assert left.dtype == found.dtype
+    assert left.tolist() == found.tolist()
+    assert not np.shares_memory(left, found)
+
+
+def test_nothing_that_a_model_hangs_on_its_answer_comes_along(tmp_path):
+    class Telling(np.ndarray):
+        pass
+
+    class Word(str):
+        __slots__ = ("scores",)
+
+    class Number(int):
+        pass
+
+    found = np.array([1, 2]).view(Telling)
+    found.scores = [0.71, 0.2]
+    assert not hasattr(said(tmp_path / "array", found, {}), "scores")
+    words = np.array([Word("yes"), Number(2)], dtype=object)
+    words[0].scores = words[1].scores = 0.71
+    left = said(tmp_path / "words", words, {})
+    assert [(type(one), one) for one in left] == [(str, "yes"), (int, 2)]
+    assert type(said(tmp_path / "list", ["yes", "no"], {})) is np.ndarray

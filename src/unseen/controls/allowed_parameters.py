@@ -11,6 +11,7 @@ ALLOWED = (
     *("model", "messages", "prompt", "input", "instructions", "system", "stream", "stream_options", "user"),
     *("temperature", "top_p", "max_tokens", "max_completion_tokens", "max_output_tokens", "stop"),
     *("presence_penalty", "frequency_penalty", "tools", "tool_choice", "parallel_tool_calls", "response_format"),
+    "encoding_format",
 )
 REFUSE, STRIP = "refuse", "strip"
 ONE = frozenset({"n", "best_of"})  # how many answers; one is what everybody gets

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from math import floor as whole
-from math import isnan
 from typing import Any
 
 from unseen.control import HEURISTIC, Control, Setting
 from unseen.controls.fields import ANSWER_FIELDS, REQUEST_FIELDS, asked_without, dropped
 
 LOGPROBS = "logprobs"
+BESIDE: dict[str, type] = {"tokens": str, "text_offset": int, "bytes": int}  # lists, of what
 
 
 def cap_logprobs(answer: Mapping[str, Any], alternatives: int, decimals: int, floor: float) -> dict[str, Any]:
@@ -16,7 +16,8 @@ def cap_logprobs(answer: Mapping[str, Any], alternatives: int, decimals: int, fl
 
     At most `alternatives` other tokens are shown a place, the most likely ones. Known are the shapes of chat (`content`
     and `refusal`), of completions (`token_logprobs`) and of responses (a list of tokens); log probabilities of any
-    other shape, those of the prompt, and every fraction elsewhere are dropped.
+    other shape, those of the prompt, and every fraction elsewhere are dropped. Beside them stand tokens that are texts,
+    and bytes and offsets that are whole numbers, and nothing else.
 
     >>> token = {"token": "yes", "logprob": -0.123, "top_logprobs": [{"token": "no", "logprob": -9.9}]}
     >>> choice = {"logprobs": {"content": [token]}}
@@ -25,7 +26,7 @@ def cap_logprobs(answer: Mapping[str, Any], alternatives: int, decimals: int, fl
     """
 
     def coarse(value: Any) -> float | None:
-        if isinstance(value, bool) or not isinstance(value, int | float) or isnan(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124 - NaN
             return None
         shown = min(0.0, max(value, floor))
         return max(whole(shown * 10**decimals + 1e-9) / 10**decimals, floor)
@@ -70,7 +71,8 @@ def _tokens(value: Any, most: int, coarse: Any) -> list[dict[str, Any]] | None:
 
 
 def _token(one: Mapping[str, Any], most: int, coarse: Any) -> dict[str, Any]:
-    kept: dict[str, Any] = {name: one[name] for name in ("token", "bytes") if name in one}
+    kept: dict[str, Any] = {"token": one["token"]} if isinstance(one.get("token"), str) else {}
+    kept |= _beside(one, "bytes")
     kept["logprob"] = coarse(one.get("logprob"))
     if isinstance(one.get("top_logprobs"), list):
         likely = sorted((x for x in one["top_logprobs"] if isinstance(x, Mapping)), key=_likely)[:most]
@@ -79,12 +81,17 @@ def _token(one: Mapping[str, Any], most: int, coarse: Any) -> dict[str, Any]:
 
 
 def _completion(value: Mapping[str, Any], most: int, coarse: Any) -> dict[str, Any]:
-    lists = {name: value.get(name) for name in ("tokens", "text_offset")}
-    kept: dict[str, Any] = {name: list(inner) for name, inner in lists.items() if isinstance(inner, list)}
+    kept = _beside(value, "tokens", "text_offset")
     kept["token_logprobs"] = [coarse(one) for one in value["token_logprobs"] or []]
     if isinstance(value.get("top_logprobs"), list):
         kept["top_logprobs"] = [_most_likely(one, most, coarse) for one in value["top_logprobs"]]
     return kept
+
+
+def _beside(value: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return the lists of some names, each where all in it is of its kind."""
+    lists = {name: value[name] for name in names if isinstance(value.get(name), list)}
+    return {name: list(inner) for name, inner in lists.items() if all(type(one) is BESIDE[name] for one in inner)}
 
 
 def _most_likely(one: Any, most: int, coarse: Any) -> dict[str, float | None] | None:

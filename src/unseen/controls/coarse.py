@@ -23,6 +23,8 @@ from unseen.errors import DataError
 
 Step = float | Mapping[str, float] | Sequence[float]
 
+RUN, JOINER = 30, "\u034f"
+MARKS_IN_OTHER_FORMS = "\u0f73\u0f75\u0f81\uff9e\uff9f"  # letters that begin with a mark once they are taken apart
 EXACT = 2.0**53  # beyond it a float names no single integer
 
 
@@ -80,7 +82,22 @@ def folded(text: str) -> str:
     >>> folded("  Delft   ZUID")
     'delft zuid'
     """
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    safe = text if text.isascii() else _with_short_runs(text)
+    return " ".join(unicodedata.normalize("NFKC", safe).casefold().split())
+
+
+def _with_short_runs(text: str) -> str:
+    """Return a text with a joiner after every 30 marks in a row (Unicode annex 15, stream-safe format).
+
+    To put marks in order takes the square of the length of their run; no language has so many in a row.
+    """
+    parts, run, begin = [], 0, 0
+    for place, letter in enumerate(text):
+        run = run + 1 if unicodedata.combining(letter) or letter in MARKS_IN_OTHER_FORMS else 0
+        if run == RUN:
+            parts.append(text[begin : place + 1])
+            run, begin = 0, place + 1
+    return JOINER.join([*parts, text[begin:]])
 
 
 def _canonical(value: Any, step: float) -> Any:

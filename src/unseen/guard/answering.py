@@ -13,11 +13,14 @@ from unseen.guard.policy import Kind, Route
 from unseen.guard.refusal import Refused, upstream_failed
 
 NUMBERS = {int, float, list}
-NUMBER = re.compile(r"\s*([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*%?\s*")  # written as a text
+NUMBER = re.compile(  # written as a text; in time that grows as its length does
+    r"\s*([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)(?:\s*%)?\s*"
+)
 FRACTION = re.compile(  # anywhere in a text, in the digits of any script or in hexadecimal
     r"[.,\u066b]\d|\d\s*[%\u066a]|\d[eE][-+]?\d|0[xX][0-9a-fA-F]*[.pP]"
 )
 FEW = 8  # rows: below it NumPy takes longer to begin than Python takes to end
+KEPT = 256  # classes: of more, a row is made anew, since one for each of them would fill the memory
 BLOCK = 128  # bytes: the length of an answer is a multiple of it, so that it tells no digit of a number
 
 
@@ -123,7 +126,8 @@ def marked(control: Hardening, row: list[float]) -> list[float]:
     top = max(row)
     if min(row) < 0 or top > 2 or not abs(sum(row) - 1) <= SUM_TOLERANCE:
         raise unreadable()
-    return _marks(control.control, len(row), row.index(top))
+    marks = _kept_marks if len(row) <= KEPT else _marks
+    return marks(control.control, len(row), row.index(top))
 
 
 def _row(controls: Sequence[Hardening], row: Any) -> list[float]:
@@ -150,11 +154,13 @@ def _even(rows: list[Any]) -> list[Any]:
     return rows
 
 
-@lru_cache(maxsize=10_000)
 def _marks(control: Control, classes: int, label: int) -> list[float]:
     example = np.zeros((1, classes))
     example[0, label] = 1.0
     return control.with_settings()(example)[0].tolist()
+
+
+_kept_marks = lru_cache(maxsize=10_000)(_marks)
 
 
 def _label(value: Any, classes: int | None = None, *, declared: bool = False) -> Any:

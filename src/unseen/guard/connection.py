@@ -1,4 +1,4 @@
-"""Connection: uvicorn's HTTP with limits on the size of a request's head and on how long a request may take to come."""
+"""Connection: uvicorn's HTTP with limits on the size of a request's head, and on how long it and its answer take."""
 
 import asyncio
 from typing import Any
@@ -8,6 +8,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from unseen.guard.outbox import Delayed, Outbox
 
 HEAD_BYTES = 32_768
+TAKEN = 65_536  # bytes of an answer that is waiting which a client takes at least, in the time that a request may take
 
 
 class NoMore(list[tuple[bytes, bytes]]):
@@ -29,6 +30,8 @@ LATE = (
 class GuardedHttp(HttpToolsProtocol):
     """Closes a connection whose request has too long a head, or does not come in time, and reports what is no HTTP.
 
+    It closes one whose client does not take its answer, too: what waits for it is kept in memory.
+
     A request that comes whole at once, as nearly all do, costs a few comparisons.
     """
 
@@ -40,6 +43,7 @@ class GuardedHttp(HttpToolsProtocol):
     _least = HEAD_BYTES  # how much must have come at once for a head to be measured once it is whole
     _large = False  # whether that much came
     _timer: asyncio.TimerHandle | None = None
+    _waits: asyncio.TimerHandle | None = None  # for the client to take what was written
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first request."""
@@ -49,7 +53,18 @@ class GuardedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._rest()
+        self._taken()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """More is written than the client has taken: it has a while to take some."""
+        super().pause_writing()
+        self._wait(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """The client has taken nearly all."""
+        self._taken()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Take what came; wait for the rest where it does not end a request."""
@@ -119,6 +134,22 @@ class GuardedHttp(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _wait(self, size: int) -> None:
+        self._waits = self.loop.call_later(self.patience_s, self._stuck, size)
+
+    def _taken(self) -> None:
+        if self._waits is not None:
+            self._waits.cancel()
+            self._waits = None
+
+    def _stuck(self, before: int) -> None:
+        """Break off, unless the client has taken enough meanwhile."""
+        left = self.transport.get_write_buffer_size()
+        if before - left < TAKEN:
+            self.transport.abort()
+        else:
+            self._wait(left)
 
     def _late(self) -> None:
         """Close; say why where a request has begun and no answer is on its way."""

@@ -224,7 +224,7 @@ class Gateway:
         routes = [(route, adapter_of(route)) for route in named(policy).routes]
         layers: list[Layer] = [
             lambda inner: Charged(inner, policy, state.leases, state.store, near),
-            lambda inner: understood(inner, policy, state.tenant_key),
+            lambda inner: understood(inner, policy, state.tenant_key, self._controls),
             lambda inner: paced(inner, policy, state.pace),
             lambda inner: authenticated(inner, policy, state.keys, tokens, routes, self.watch),
             lambda inner: recorded(inner, policy, state.writer, policy.digest, self._notice, state.counts),

@@ -13,6 +13,7 @@ import numpy as np
 
 from unseen.control import Floats
 from unseen.guard.budget import Charge
+from unseen.guard.detectors.ring import of_width
 from unseen.guard.exchange import Exchange
 
 TABLES, DIRECTIONS = 4, 6
@@ -20,7 +21,10 @@ WIDTH = 4.0  # of a cell, in radii
 
 
 class Neighbourhoods:
-    """The cells of one guard; `key` is derived from its secret, so that a restart keeps them."""
+    """The cells of one guard; `key` is derived from its secret, so that a restart keeps them.
+
+    Directions are drawn for as many numbers as a record has, and kept for the widths that were asked last.
+    """
 
     def __init__(self, key: bytes, radius: float) -> None:
         self._key = key
@@ -33,9 +37,10 @@ class Neighbourhoods:
     def charges(self, exchange: Exchange, cap: int) -> tuple[Charge, ...]:
         """Return what a request is charged for its neighbourhoods: a cell that it meets twice is charged twice."""
         names = exchange.fingerprints if exchange.points is None else self.cells(exchange.points)
+        answers = max(1, exchange.records // len(exchange.forms)) if exchange.forms else 1  # to one record, by `n`
         counted: dict[bytes, int] = {}
         for name in names:
-            counted[name] = counted.get(name, 0) + 1
+            counted[name] = counted.get(name, 0) + answers
         holder = exchange.client.id
         return tuple(Charge(f"near:{holder}:{name.hex()}", times, cap) for name, times in counted.items())
 
@@ -51,9 +56,10 @@ class Neighbourhoods:
         ]
 
     def _directions(self, features: int) -> tuple[Floats, Floats]:
-        if features not in self._drawn:
-            seed = blake2b(features.to_bytes(8, "big"), key=self._key, digest_size=32).digest()
-            rng = np.random.Generator(np.random.PCG64(int.from_bytes(seed, "big")))
-            columns = TABLES * DIRECTIONS
-            self._drawn[features] = rng.standard_normal((features, columns)), rng.random(columns)
-        return self._drawn[features]
+        return of_width(self._drawn, features, lambda: self._draw(features))
+
+    def _draw(self, features: int) -> tuple[Floats, Floats]:
+        seed = blake2b(features.to_bytes(8, "big"), key=self._key, digest_size=32).digest()
+        rng = np.random.Generator(np.random.PCG64(int.from_bytes(seed, "big")))
+        columns = TABLES * DIRECTIONS
+        return rng.standard_normal((features, columns)), rng.random(columns)

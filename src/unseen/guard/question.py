@@ -31,7 +31,7 @@ class Question(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """A GET that asks about the model or the server: `fields` of the answer are passed on, none is its status alone.
+    """A GET that asks about the model or the server: `fields` of the answer are `told`, none is its status alone.
 
     Where `listed` names any, of the entries of `data` those with such an `id` alone.
     """
@@ -39,6 +39,38 @@ class Telling:
     path: str
     fields: frozenset[str] = frozenset()
     listed: tuple[str, ...] = ()
+
+
+KINDS: dict[str, type] = {  # of the fields that may be told
+    **dict.fromkeys(("id", "object", "owned_by", "name", "platform", "datatype"), str),
+    **dict.fromkeys(("live", "ready"), bool),
+    "created": int,
+}
+LISTS: dict[str, type] = {"versions": str, "extensions": str, "shape": int}
+ENTRY, TENSOR = frozenset({"id", "object", "created", "owned_by"}), frozenset({"name", "shape", "datatype"})
+TABLES = {"data": ENTRY, "inputs": TENSOR, "outputs": TENSOR}
+
+
+def told(content: Any, fields: frozenset[str]) -> dict[str, Any]:
+    """Return what a server tells in some fields, each where it is of its kind, and nothing else.
+
+    >>> told({"name": "m", "ready": 0.3, "inputs": [{"name": "x", "shape": [-1, 4], "mean": 0.5}]}, frozenset(TABLES))
+    {'inputs': [{'name': 'x', 'shape': [-1, 4]}]}
+    """
+    if not isinstance(content, dict):
+        return {}
+    kept = {name: _of_its_kind(name, value) for name, value in content.items() if name in fields}
+    return {name: value for name, value in kept.items() if value is not None}
+
+
+def _of_its_kind(name: str, value: Any) -> Any:
+    if name in KINDS:
+        return value if type(value) is KINDS[name] else None
+    if not isinstance(value, list):
+        return None
+    if name in LISTS:
+        return value if all(type(one) is LISTS[name] for one in value) else None
+    return [entry for one in value if (entry := told(one, TABLES[name]))]
 
 
 class Adapter(Protocol):

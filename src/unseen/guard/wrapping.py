@@ -11,7 +11,7 @@ import numpy as np
 
 from unseen.control import Floats
 from unseen.errors import DataError, PolicyError
-from unseen.guard.answering import Answering, Controls
+from unseen.guard.answering import Answering, Controls, unreadable
 from unseen.guard.budget import Accounts, Ask, what_is_full
 from unseen.guard.checking import hardenings, refuse_useless
 from unseen.guard.client import Client
@@ -182,10 +182,36 @@ class Guarded:
             return answer
         exchange.controls = self._tight if self._watch.tightened(HERE) else self._controls
         answering = Answering(exchange.controls, exchange.forms, strict=True)
-        if kind == "labels":
-            answering.rows("labels", np.asarray(answer).tolist(), exchange.records)  # raises where they are no labels
-            return answer
-        return answering.table(kind, np.asarray(answer, dtype=np.float64))
+        table = np.asarray(answer)
+        if kind != "labels":
+            return np.array(answering.rows(kind, _numbers(table), exchange.records, self._route), dtype=np.float64)
+        labels = answering.rows(kind, table.tolist(), exchange.records, self._route)
+        return np.array(list(map(_bare, labels)) if table.dtype == object else labels, dtype=table.dtype)
+
+
+def _numbers(table: np.ndarray[Any, Any]) -> Any:
+    """Return a table as lists of floats. Raises `Refused` where it holds anything else."""
+    try:
+        if table.dtype.kind in "biufO":
+            return table.astype(np.float64).tolist()
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise unreadable()
+
+
+def _bare(label: Any) -> Any:
+    """Return a label without what a class of its own hangs on it."""
+    match label:
+        case list():
+            return [_bare(one) for one in label]
+        case str():
+            return str.__str__(label)
+        case bool() | None:
+            return label
+        case int():
+            return int.__int__(label)
+        case _:
+            return float.__float__(label)
 
 
 def _in_order(X: Any, route: Route) -> Any:

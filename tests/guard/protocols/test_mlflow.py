@@ -139,6 +139,17 @@ def test_columns_by_name_are_one_row_of_classes_in_every_form():
     assert hardened(ROWS, outputs=BY_NAME, controls=(only,))[0]["cat"] == [0.0, 1.0]  # never each class by itself
 
 
+def test_the_order_of_columns_is_that_of_the_policy():
+    only = ({"name": "label-only"},)
+    for names in (("cat", "dog"), ("dog", "cat")):
+        row = {name: {"cat": 0.3, "dog": 0.7}[name] for name in names}
+        for found in ([row], {name: [value] for name, value in row.items()}):
+            left = hardened(found, outputs=BY_NAME, controls=only, records=1)[0]
+            assert list(left[0] if isinstance(left, list) else left) == [name for name in BY_NAME if name in row]
+        split = {"columns": list(names), "data": [list(row.values())]}
+        assert hardened(split, outputs=BY_NAME, controls=only, records=1)[0]["columns"] == list(BY_NAME)[:2]
+
+
 def test_a_column_of_lists_is_a_row_of_its_own():
     found = {"p": [[0.26, 0.74], [0.51, 0.49]], "label": [1, 0]}
     left, _ = hardened(found, outputs={"p": "probabilities", "label": "labels"})

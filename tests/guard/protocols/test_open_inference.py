@@ -1,6 +1,10 @@
 """Open Inference Protocol V2: shapes that lie, tensors in disguise, and what a policy does not speak of."""
 
+import json
+
 import pytest
+from tests.guard.guards import FakeModel, asked
+from tests.guard.test_gateway import conversation
 
 from unseen.controls import harden_from
 from unseen.errors import PolicyError
@@ -9,6 +13,7 @@ from unseen.guard.policy import Route
 from unseen.guard.protocols.open_inference import OpenInference
 from unseen.guard.question import Question, Telling
 from unseen.guard.refusal import Refused
+from unseen.guard.upstream import Answer
 
 PATH = "/v2/models/m/infer"
 PLAIN = OpenInference(Route(protocol="open-inference-v2"))
@@ -376,3 +381,32 @@ def test_what_a_get_tells():
         assert isinstance(PLAIN.match("GET", path), Telling)
     for path in ("/v2/repository/index", "/v2/models/m/stats", "/metrics", "/v2/models/m\n"):
         assert PLAIN.match("GET", path) is None
+
+
+def test_of_a_model_s_metadata_no_number_is_told_but_shapes(tmp_path):
+    tensor = {"name": "x", "shape": [-1, 4], "datatype": "FP32"}
+    known = {"name": "m", "versions": ["1"], "platform": "sklearn", "inputs": [tensor], "outputs": [tensor]}
+    more = {"parameters": {"train_auc": 0.98}, "score": 7}
+    odd = {"name": 0.5, "versions": ["1", 0.5], "platform": ["a"], "inputs": [{"name": "x", "shape": [0.5]}, 7]}
+    answers = {
+        "/v2/models/m": ({**known, **more, "inputs": [{**tensor, **more}]}, known),
+        "/v2/models/odd": ({**odd, "outputs": {"p": 0.5}}, {"inputs": [{"name": "x"}]}),
+        "/v2/models/m/ready": ({"name": "m", "ready": True}, {"name": "m", "ready": True}),
+        "/v2/models/odd/ready": ({"name": "m", "ready": 0.3}, {"name": "m"}),
+        "/v2/health/live": ({"live": 1}, {}),
+        "/v2/health/ready": ({"ready": False, "load": 0.5}, {"ready": False}),
+        "/v2": ({"name": "s", "version": "1", "extensions": ["a", "b"]}, {"name": "s", "extensions": ["a", "b"]}),
+        "/v2/models/list": ([0.5], {}),
+    }
+
+    class Telltale(FakeModel):
+        async def ask(self, path, body):
+            return Answer(200, json.dumps(answers[path][0]).encode())
+
+    async def talk(gateway, key):
+        return {path: json.loads((await asked(gateway, b"", key=key, path=path, method="GET"))[2]) for path in answers}
+
+    for mode in ("enforce", "shadow"):
+        changes = {"routes": [{"protocol": "open-inference-v2"}], "guard": {"mode": mode, "strict": False}}
+        told = conversation(tmp_path, talk, Telltale(), **changes)
+        assert told == {path: expected for path, (_, expected) in answers.items()}

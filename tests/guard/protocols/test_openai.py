@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+from base64 import b64decode
 
+import numpy as np
 import openai
 import pytest
 from tests.guard.guards import policy, running
 from tests.guard.protocols.fake_openai import VECTOR, FakeOpenAI
 from tests.guard.protocols.test_servers import served
+from tests.guard.test_gateway import log
 
 from unseen.controls import harden_from
 from unseen.guard.answering import Answering, Controls
@@ -19,6 +22,7 @@ from unseen.guard.shape import coarse_forms, vectors
 
 CHAT, TEXT, VECTORS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 SAID = [{"role": "user", "content": "one or two?"}]
+CHATTED = {"model": "m", "messages": SAID}
 ADAPTER_ROUTE = Route(protocol="openai", embeddings=True)
 ADAPTER = OpenAI(ADAPTER_ROUTE)
 
@@ -147,6 +151,20 @@ def test_fractions_at_any_depth_are_dropped_and_counted(controls):
     assert seen.dropped == 7  # c, e, p, percent, score, x, t
 
 
+def test_an_answer_whose_numbers_break_a_control_is_withheld():
+    class Broken:
+        name = "cap-logprobs"
+
+        def response(self, answer):
+            raise OverflowError
+
+    seen = answering()
+    seen.texts = [Broken()]
+    with pytest.raises(Refused) as refused:
+        ADAPTER.harden(read(CHAT, {"messages": SAID}), {"choices": []}, seen)
+    assert refused.value.status == 502
+
+
 @pytest.mark.parametrize("shape", [7, "x", [7], {"token_logprobs": 7}, {"content": 7}, {"token_logprobs": [["a"]]}])
 def test_log_probabilities_of_no_known_shape_do_not_pass(shape):
     question = read(CHAT, {"messages": SAID})
@@ -165,6 +183,39 @@ def test_embeddings_are_asked_for_in_a_form_that_can_be_hardened():
     for wrong in ({}, {"data": 7}, {"data": []}, {"data": [7]}, {"data": [{"embedding": "AAAA"}]}):
         with pytest.raises(Refused):
             ADAPTER.harden(question, wrong, answering())
+
+
+def embedded(*entries, **more):
+    """What leaves of an answer with these embeddings, to as many inputs."""
+    question = read(VECTORS, {"input": ["a"] * len(entries), **more})
+    return ADAPTER.harden(question, {"data": list(entries)}, answering())["data"]
+
+
+def test_a_vector_goes_to_the_input_that_its_index_names():
+    first, second = {"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": [2.0]}
+    expected = [{"object": "embedding", **first}, {"object": "embedding", **second}]
+    assert embedded(first, second) == embedded(second, first) == expected
+    assert embedded({"embedding": [1.0]}, {"embedding": [2.0]}) == expected
+
+
+@pytest.mark.parametrize(
+    "places", [(0, 0), (1, 2), (-1, 0), (True, 0), (0.0, 1), ("0", "1"), (None, None), ([0], [1]), (10**30, 0)]
+)
+def test_an_answer_whose_indices_are_not_one_for_each_input_is_withheld(places):
+    with pytest.raises(Refused) as refused:
+        embedded(*({"index": place, "embedding": [1.0]} for place in places))
+    assert refused.value.status == 502
+    with pytest.raises(Refused):
+        embedded({"index": 1, "embedding": [1.0]}, {"embedding": [2.0]})
+
+
+def test_a_vector_that_no_float32_holds_is_withheld_where_it_is_packed():
+    for beyond in (1e39, -1e300):
+        with pytest.raises(Refused) as refused:
+            embedded({"embedding": [0.0, beyond]}, encoding_format="base64")
+        assert refused.value.status == 502
+    (most,) = embedded({"embedding": [0.0, 3e38]}, encoding_format="base64")
+    assert np.frombuffer(b64decode(most["embedding"]), "<f4").tolist() == [0.0, float(np.float32(3e38))]
 
 
 def test_of_usage_nothing_leaves_that_tells_of_a_shared_cache():
@@ -267,7 +318,21 @@ def test_a_route_that_opens_some_models_lists_those_alone(tmp_path):
     assert named == {"object": "list", "data": [{"id": "m"}]}
     assert odd == {"object": "list", "data": []}
     (every, _), _ = with_client(tmp_path / "open", talk)
-    assert len(every["data"]) == 6
+    assert every["data"] == [{"id": "m"}, {"id": "other"}]
+
+
+def test_of_a_model_nothing_is_told_but_what_everybody_s_server_tells_and_that_in_its_kind_alone(tmp_path):
+    async def talk(client, fake):
+        plain = {"id": "m", "object": "model", "created": 7, "owned_by": "us"}
+        fake.listed = [
+            {**plain, "avg_logprob": -0.1234, "root": "/data", "permission": [{"created": 7}]},
+            {"id": "odd", "object": 0.5, "created": 0.5, "owned_by": {"p": 0.5}},
+            {"id": 0.5, "created": True},
+        ]
+        return await client.get("/models", cast_to=object), plain
+
+    (told, plain), _ = with_client(tmp_path, talk)
+    assert told == {"object": "list", "data": [plain, {"id": "odd"}]}
 
 
 def test_a_route_may_open_some_models_alone():
@@ -358,6 +423,48 @@ def test_embeddings_in_both_encodings(tmp_path):
     assert [one.embedding for one in plain.data] == [[0.1, -0.5, 0.0]] * 2
     assert packed.data[0].embedding == pytest.approx([0.1, -0.5, 0.0])
     assert used == 3
+
+
+def test_embeddings_are_asked_for_where_only_usual_parameters_are_allowed(tmp_path):
+    async def talk(client, fake):
+        packed = await client.embeddings.create(model="m", input="a")
+        with pytest.raises(openai.BadRequestError):
+            await client.chat.completions.create(model="m", messages=SAID, extra_body={"encoding_format": "float"})
+        return packed
+
+    controls = ({"name": "value-rounding", "step": 0.1}, {"name": "allowed-parameters"}, {"name": "no-logprobs"})
+    packed, used = with_client(tmp_path, talk, controls=controls)
+    assert packed.data[0].embedding == pytest.approx([0.1, -0.5, 0.0])
+    assert used == 1
+
+
+def stripped(*allow):
+    return ({"name": "allowed-parameters", "allow": list(allow), "otherwise": "strip"}, {"name": "no-logprobs"})
+
+
+def test_what_a_tier_strips_is_neither_streamed_nor_charged(tmp_path):
+    async def talk(client, fake):
+        whole = await client.post("/chat/completions", cast_to=object, body={**CHATTED, "stream": True, "n": 50})
+        packed = await client.embeddings.create(model="m", input="a")
+        return whole, packed, fake.asked
+
+    controls = (*stripped("model", "messages", "input"), {"name": "value-rounding", "step": 0.1})
+    (whole, packed, asked), used = with_client(tmp_path, talk, parameters=("n",), controls=controls)
+    assert [choice["message"]["content"] for choice in whole["choices"]] == ["ja"]
+    assert packed.data[0].embedding == pytest.approx([0.1, -0.5, 0.0])
+    assert asked == [CHATTED, {"model": "m", "input": "a"}]
+    assert used == 2
+
+
+def test_what_a_tier_strips_stands_in_the_log_as_it_was_asked(tmp_path):
+    async def talk(client, fake):
+        await client.chat.completions.create(model="m", messages=SAID, logprobs=True, n=2)
+        return fake.asked
+
+    asked, used = with_client(tmp_path, talk, parameters=("logprobs", "n"), controls=stripped("model", "messages"))
+    assert (asked, used) == ([CHATTED], 1)
+    (entry,) = log(tmp_path)
+    assert (entry.records, entry.parameters) == (1, ("logprobs", "n"))
 
 
 def test_a_stream_is_hardened_event_by_event(tmp_path):

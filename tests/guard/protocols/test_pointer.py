@@ -146,11 +146,11 @@ def test_numbers_that_no_pointer_names_are_dropped_and_counted():
         "whole": 1,  # 1.0, from a server that writes it so
         "text": "0.26",
         "percent": " 26 %",
-        "deep": {"a": [0.26, "b", {"c": [26, None]}]},
+        "deep": {"a": [{"c": [26, 0.26, None]}]},
     }
     left, dropped = hardened(content, PROBABILITIES)
     assert left.pop("p") == [pytest.approx([0.3, 0.7])]
-    assert left == {"label": "cat", "sure": True, "note": "3 cats", "deep": {"a": ["b", {"c": [None]}]}}
+    assert left == {"label": "cat", "sure": True, "note": "3 cats", "deep": {"a": [{"c": [None]}]}}
     assert dropped == 6
     left, dropped = hardened(content, PROBABILITIES, strict=False)
     assert (left["score"], left["text"], dropped) == (0.26, "0.26", 0)
@@ -167,15 +167,34 @@ def test_fractions_in_texts_and_in_names_are_dropped_and_counted(text):
     content = {
         "p": [0.26, 0.74],
         "a": text,
-        "b": [text, "x"],
+        "b": [text],
         "by": {text: "cat", "1": "dog", "deep": {text: {"c": 0.5}}},
     }
     left, dropped = hardened(content, PROBABILITIES)
-    assert left == {"p": pytest.approx([0.3, 0.7]), "b": ["x"], "by": {"1": "dog", "deep": {}}}
+    assert left == {"p": pytest.approx([0.3, 0.7]), "b": [], "by": {"1": "dog", "deep": {}}}
     assert dropped == 4
     assert hardened(content, PROBABILITIES, strict=False)[0]["by"] == content["by"]
     named, dropped = hardened(content, {**PROBABILITIES, "/a": "labels"})
     assert (named["a"], dropped) == (text, 3)
+
+
+@pytest.mark.parametrize("control", [{"name": "label-only"}, {"name": "rounding", "decimals": 1}])
+def test_the_order_of_named_classes_tells_nothing(control):
+    ranked = [{"b": 0.5, "c": 0.3, "a": 0.2}, {"b": 0.5, "a": 0.3, "c": 0.2}]
+    left = [hardened({"p": row}, PROBABILITIES, controls=(control,))[0]["p"] for row in ranked]
+    assert [list(row) for row in left] == [["a", "b", "c"]] * 2
+    both = hardened({"p": ranked}, PROBABILITIES, records=2, controls=(control,))[0]["p"]
+    assert [list(row) for row in both] == [["a", "b", "c"]] * 2
+
+
+def test_an_array_that_may_be_a_ranking_is_dropped_and_one_value_a_record_is_not():
+    content = {"p": [[0.26, 0.74]] * 2, "ranked": ["dog", "cat", "cow"], "each": ["dog", "cat"], "z": "x", "a": "y"}
+    content["nested"] = {"by": [{"label": "dog"}, {"label": "cat"}, {"label": "cow"}]}
+    left, dropped = hardened(content, PROBABILITIES, records=2)
+    assert (list(left), left["nested"], dropped) == (["a", "each", "nested", "p", "z"], {}, 2)
+    assert hardened(content, PROBABILITIES, records=2, strict=False)[0]["ranked"] == ["dog", "cat", "cow"]
+    whole, dropped = hardened([{"p": [0.26, 0.74], "label": "dog"}, {"q": "x"}], {"/0/p": "probabilities"})
+    assert (whole[0]["label"], dropped) == ("dog", 0)
 
 
 def test_a_name_with_a_fraction_in_it_stays_where_a_pointer_goes_through_it():

@@ -5,14 +5,13 @@ from typing import Any
 
 import msgspec
 
-from unseen.errors import InputError
 from unseen.guard.answering import NO_CONTROLS, Answering, Controls, padded, unreadable
 from unseen.guard.exchange import Exchange, Reply
 from unseen.guard.policy import Policy
-from unseen.guard.question import Question, Telling
-from unseen.guard.refusal import Refused, bad
+from unseen.guard.question import Question, Telling, told
+from unseen.guard.refusal import Refused
 from unseen.guard.stream import hardened_events
-from unseen.guard.upstream import Upstream, refused_by
+from unseen.guard.upstream import Upstream, refused_by, too_long
 from unseen.guard.wire import decode, encode
 
 
@@ -23,6 +22,7 @@ class Forwarded:
         self._upstream = upstream
         self._controls_of = controls_of
         self._shadow = policy.guard.mode == "shadow"
+        self._most = policy.upstream.max_response_bytes
         self._strict = policy.guard.strict and not self._shadow
 
     async def __call__(self, exchange: Exchange) -> Reply:
@@ -38,24 +38,24 @@ class Forwarded:
             controls = NO_CONTROLS
         exchange.controls = controls
         answering = Answering(controls, exchange.forms, strict=self._strict)
-        body = encode(_allowed(question.body, answering) if answering.texts else question.body)
+        body = encode(question.body)
         if question.stream:
             return await self._stream(exchange, question, body, answering)
         content = await self._answer(exchange, question.path, body)
         hardened = exchange.adapter.harden(question, _read(content), answering)
         exchange.dropped += answering.dropped
-        return Reply(200, body=padded(encode(hardened)))
+        leaves = padded(encode(hardened))
+        if len(leaves) > self._most:  # rounded numbers may be longer than the model's
+            raise too_long(200)
+        return Reply(200, body=leaves)
 
     async def _tell(self, exchange: Exchange, telling: Telling) -> Reply:
         content = await self._answer(exchange, telling.path, None)
         if not telling.fields:
             return Reply(200, body=b"{}")
-        told = _read(content or b"{}")
-        kept = {name: told[name] for name in telling.fields if name in told} if isinstance(told, dict) else {}
+        kept = told(_read(content or b"{}"), telling.fields)
         if telling.listed:
-            found = kept.get("data")
-            entries = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-            kept["data"] = [one for one in entries if one.get("id") in telling.listed]
+            kept["data"] = [one for one in kept.get("data", ()) if one.get("id") in telling.listed]
         return Reply(200, body=encode(kept))
 
     async def _answer(self, exchange: Exchange, path: str, body: bytes | None) -> bytes:
@@ -84,16 +84,6 @@ class Forwarded:
             return hardened
 
         return Reply(200, b"text/event-stream", events=hardened_events(parts, harden))
-
-
-def _allowed(body: Any, answering: Answering) -> Any:
-    """Return a request as the tier's controls of text let it through. Raises `Refused` where one refuses it."""
-    try:
-        for control in answering.texts:
-            body = control.request(body)
-    except InputError as error:
-        raise bad("parameter", f"Your key does not allow this: {error}") from None
-    return body
 
 
 def _read(body: bytes) -> Any:

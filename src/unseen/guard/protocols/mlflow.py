@@ -59,7 +59,7 @@ def hardened_predictions(found: Any, records: int, route: Route, answering: Answ
 def _columns(found: dict[str, Any], records: int, route: Route, answering: Answering) -> dict[str, list[Any]]:
     """Each declared column holds scalars or lists; probabilities in columns of scalars are one row of their classes."""
     outputs = route.outputs
-    names = [name for name in found if name in outputs]
+    names = [name for name in outputs if name in found]  # in the policy's order: a server's may be that of likelihood
     answering.dropped += len(found) - len(names)
     if not names or not all(isinstance(found[name], list) and len(found[name]) == records for name in names):
         raise unreadable()

@@ -29,8 +29,9 @@ MESSAGE = frozenset(
 USAGE = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})  # what is cached tells of other clients
 MODELS = frozenset({"object", "data"})
 ASKED = {"chat/completions": "messages", "completions": "prompt", "embeddings": "input"}  # the field that is asked
-HARMLESS = frozenset(ALLOWED) - {*ASKED.values(), "instructions", "system"}
 ENCODING = "encoding_format"
+HARMLESS = frozenset(ALLOWED) - {*ASKED.values(), "instructions", "system", ENCODING}
+BROKEN = (UnseenError, ArithmeticError, TypeError, ValueError, AttributeError, KeyError, RecursionError)
 NAMED = SCORING | {"dimensions"}  # parameters that a refusal may name: other names are the client's own words
 CARRIED = {"image_url": ("url",), "input_audio": ("data",), "file": ("file_data", "file_id")}  # by kind of part
 WITHOUT = NO_LOGPROBS.with_settings()
@@ -95,7 +96,7 @@ class OpenAI:
             answering.dropped += _fractions(kept) if answering.strict else 0
             for control in _capping(answering):
                 kept = control.response(kept)
-        except (UnseenError, TypeError, ValueError, AttributeError, KeyError, RecursionError):  # no shape that it knows
+        except BROKEN:  # no shape, or no number, that the control knows
             raise unreadable() from None
         return kept
 
@@ -200,15 +201,34 @@ def _answers(body: dict[str, Any]) -> int:
     return max(asked)
 
 
+def _in_place(data: list[dict[str, Any]]) -> list[Any]:
+    """Return the embeddings in the order of the inputs: `index` says it, and where there is none the answer's order."""
+    places = [one.get("index", at) for at, one in enumerate(data)]
+    if not all(type(place) is int for place in places) or sorted(places) != list(range(len(data))):
+        raise unreadable()
+    placed = dict(zip(places, data, strict=True))
+    found = [placed[place].get("embedding") for place in range(len(data))]
+    if not all(isinstance(vector, list) for vector in found):
+        raise unreadable()
+    return found
+
+
+def _packed(vector: list[float]) -> str:
+    """Return an embedding as base64 of its float32, where all of it is one."""
+    with np.errstate(over="ignore"):
+        short = np.array(vector, "<f4")
+    if not np.isfinite(short).all():
+        raise unreadable()
+    return b64encode(short.tobytes()).decode()
+
+
 def _embeddings(content: dict[str, Any], question: Question, answering: Answering) -> dict[str, Any]:
     data, records = content.get("data"), question.records
     if not isinstance(data, list) or len(data) != records or not all(isinstance(one, dict) for one in data):
         raise unreadable()
-    if not all(isinstance(one.get("embedding"), list) for one in data):
-        raise unreadable()
-    vectors = answering.rows("values", [one["embedding"] for one in data], records)
+    vectors = answering.rows("values", _in_place(data), records)
     if ENCODING in question.dropped:
-        vectors = [b64encode(np.array(vector, "<f4").tobytes()).decode() for vector in vectors]
+        vectors = [_packed(vector) for vector in vectors]
     kept = _counted({name: content[name] for name in ("object", "model", "usage") if name in content}, answering)
     answering.dropped += len(content.keys() - kept.keys() - {"data"}) + sum(len(one.keys() - EMBEDDED) for one in data)
     found = [{"object": "embedding", "index": at, "embedding": vector} for at, vector in enumerate(vectors)]

@@ -20,7 +20,8 @@ class Pointers:
 
     What `records` points to is one record where it is no array; "#" points to the whole body. Of a request nothing is
     let through but that and what `fields` point to. In strict mode every number of an answer that no pointer names is
-    dropped: a whole one too (some servers write 1.0 as 1), and a text or a field by name with a fraction in it.
+    dropped: a whole one too (some servers write 1.0 as 1), and a text or a field by name with a fraction in it. So is an
+    array of texts or objects, unless it has one a record: in the order of their probabilities it tells the ranking.
     """
 
     def __init__(self, route: Route) -> None:
@@ -34,7 +35,7 @@ class Pointers:
         self._records = parts_of(route.records)
         self._let_through = {self._records, *map(parts_of, route.fields)}
         self._outputs: dict[Parts, Kind] = {parts_of(pointer): kind for pointer, kind in route.outputs.items()}
-        self._led = {parts[:depth] for parts in self._outputs for depth in range(1, len(parts) + 1)}
+        self._led = {parts[:depth] for parts in self._outputs for depth in range(len(parts) + 1)}
 
     def match(self, method: str, path: str) -> str | Telling | None:
         """See `question.Adapter`."""
@@ -65,9 +66,12 @@ class Pointers:
         if here in self._outputs:
             return self._answer(self._outputs[here], value, question.records, answering)
         if isinstance(value, dict):
-            walked = {name: self._entry(inner, (*here, name), question, answering) for name, inner in value.items()}
+            walked = {name: self._entry(value[name], (*here, name), question, answering) for name in sorted(value)}
             return {name: inner for name, inner in walked.items() if inner is not DROPPED}
         if isinstance(value, list):
+            if answering.strict and here not in self._led and _may_rank(value, question.records):
+                answering.dropped += 1
+                return DROPPED
             walked_rows = [self._walk(inner, (*here, str(at)), question, answering) for at, inner in enumerate(value)]
             return [inner for inner in walked_rows if inner is not DROPPED]
         if answering.strict and _holds_a_number(value):
@@ -98,8 +102,10 @@ class Pointers:
             return answering.rows(kind, rows, len(rows), self._route, declared=True)
         if not all(isinstance(row, dict) and row.keys() == rows[0].keys() for row in rows):
             raise unreadable()
-        hardened = answering.rows(kind, [list(row.values()) for row in rows], len(rows), self._route, declared=True)
-        return [dict(zip(row, values, strict=True)) for row, values in zip(rows, hardened, strict=True)]
+        names = sorted(rows[0])  # some servers name the likeliest class first
+        values = [[row[name] for name in names] for row in rows]
+        hardened = answering.rows(kind, values, len(rows), self._route, declared=True)
+        return [dict(zip(names, row, strict=True)) for row in hardened]
 
 
 def _refuse_others(value: Any, here: Parts, let_through: set[Parts]) -> None:
@@ -110,6 +116,11 @@ def _refuse_others(value: Any, here: Parts, let_through: set[Parts]) -> None:
         raise bad("field", "The body has fields that the policy does not name: leave them out.")
     for name, one in value.items() if isinstance(value, dict) else ((str(at), one) for at, one in enumerate(value)):
         _refuse_others(one, (*here, name), let_through)
+
+
+def _may_rank(value: list[Any], records: int) -> bool:
+    """Whether the order of what is in an array may say more than its places."""
+    return len(value) not in {0, 1, records} and any(isinstance(inner, str | dict) for inner in value)
 
 
 def _holds_a_number(value: Any) -> bool:
