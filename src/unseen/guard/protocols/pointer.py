@@ -20,8 +20,8 @@ class Pointers:
 
     What `records` points to is one record where it is no array; "#" points to the whole body. Of a request nothing is
     let through but that and what `fields` point to. In strict mode every number of an answer that no pointer names is
-    dropped: a whole one too (some servers write 1.0 as 1), and a text or a field by name with a fraction in it. So is an
-    array of texts or objects, unless it has one a record: in the order of their probabilities it tells the ranking.
+    dropped: a whole one too (some servers write 1.0 as 1), and a text or a field by name with a fraction in it. So is
+    an array of texts or objects, unless it has one a record: in the order of their probabilities it tells the ranking.
     """
 
     def __init__(self, route: Route) -> None:
