@@ -1,10 +1,12 @@
 """Files written whole or not at all, for the owner's eyes only, and errors of the disk in one sentence."""
 
 import errno
+import math
 import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +17,7 @@ from unseen.errors import FolderError
 if sys.platform != "win32":
     import fcntl
 
+AGAIN_S = 0.01  # how often a lock that another process has is tried
 PART = ".part-"  # how the name of a file begins that is not whole yet
 FULL = "free some space there, or name another folder; the same run then continues"
 CLOSED = "name a folder that can be written to"
@@ -61,13 +64,27 @@ def _replaced(path: Path, content: bytes) -> bool:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Hold the lock beside `path` while it is read, changed and written: of two processes' changes, none is lost."""
+def alone(path: Path, patience_s: float = math.inf) -> Iterator[None]:
+    """Hold the lock beside `path` while it is read, changed and written: of two processes' changes, none is lost.
+
+    Raises `FolderError` where another process has held it for `patience_s` seconds, or the disk has no locks.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with path.with_name(f"{path.name}.lock").open("w") as file:
-        if not _lock(file.fileno()):
-            raise FolderError(f"{path.parent} is on a disk without locks: name another folder.")
+    end = time.monotonic() + patience_s
+    lock = lock_of(path)
+    with lock.open("w") as file:
+        while not _lock(file.fileno(), wait=patience_s == math.inf):
+            if patience_s == math.inf:
+                raise FolderError(f"{path.parent} is on a disk without locks: name another folder.")
+            if time.monotonic() >= end:
+                raise FolderError(f"{lock} is held by another process, or its disk has no locks: try again.")
+            time.sleep(AGAIN_S)
         yield
+
+
+def lock_of(path: Path) -> Path:
+    """Return the file that is locked while `path` is changed."""
+    return path.with_name(f"{path.name}.lock")
 
 
 def held(path: Path) -> IO[str] | None:

@@ -8,10 +8,12 @@ import msgspec
 import pytest
 from tests.guard.guards import SECRET, FakeModel, asked, in_loop, opened, policy
 
-from unseen.errors import PolicyError
+from unseen.disk import alone
+from unseen.errors import FolderError, PolicyError
 from unseen.guard.admin import admin_app
 from unseen.guard.counts import Counts
 from unseen.guard.exports.prometheus import exposition
+from unseen.guard.keys import KeyRing
 from unseen.guard.log.entries import Done
 from unseen.guard.log.reading import entries
 from unseen.guard.snapshots import keep_writing
@@ -199,6 +201,46 @@ async def test_a_key_that_cannot_be_written_down_is_not_handed_over(tmp_path, mo
         assert [key.revoked is not None for key in gateway.state.keys.all()] == [True]
 
 
+@pytest.mark.parametrize("failing", ["log", "keys"])
+@in_loop
+async def test_a_rotation_that_fails_leaves_the_old_key_as_it_was(tmp_path, monkeypatch, failing):
+    async with administered(tmp_path) as (gateway, ask):
+        old, key = gateway.state.keys.add(tenant="acme", tier="basic")
+
+        def full(*_, **__):
+            raise FolderError("No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(*{"log": (gateway.state.writer, "append"), "keys": (KeyRing, "retire")}[failing], full)
+            status, said = await ask("POST", f"/keys/{old.id}/rotate", {"overlap_hours": 0})
+        assert (status, "token" in said) == (503, False)
+        assert gateway.state.keys.get(old.id) == old
+        assert (await asked(gateway, QUESTION, key=key))[0] == 200
+        assert [one.revoked is not None for one in gateway.state.keys.all()] == [False, True]
+
+
+@in_loop
+async def test_no_request_waits_while_another_process_holds_the_keys_or_the_standings(tmp_path, monkeypatch):
+    async with administered(tmp_path) as (gateway, ask):
+        old, key = gateway.state.keys.add(tenant="acme", tier="basic")
+        for name in ("keys", "watching"):
+            monkeypatch.setattr(f"unseen.guard.{name}.PATIENCE_S", 0.5)
+        calls = {
+            "/keys": {"tenant": "acme", "tier": "basic"},
+            f"/keys/{old.id}/rotate": {},
+            f"/keys/{old.id}/revoke": None,
+            "/clients/x/release": None,
+        }
+        with alone(gateway.state.folder / "keys.json"), alone(gateway.state.folder / FILE):
+            waiting = [asyncio.create_task(ask("POST", path, body)) for path, body in calls.items()]
+            await asyncio.sleep(0.1)
+            assert (await asked(gateway, QUESTION, key=key))[0] == 200
+            assert not any(task.done() for task in waiting)
+            assert [status for status, _ in await asyncio.gather(*waiting)] == [503] * 4
+        assert gateway.state.keys.all() == [old]
+        assert (await ask("POST", "/keys", calls["/keys"]))[0] == 201
+
+
 @in_loop
 async def test_no_key_token_or_secret_is_shown_anywhere(tmp_path):
     async with administered(tmp_path, log={"exports": [{"to": "file", "path": str(tmp_path / "out")}]}) as (
@@ -229,6 +271,7 @@ async def test_every_worker_is_counted_and_a_damaged_file_is_left_out(tmp_path):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(keep_writing(gateway.state.folder, 2, second.snapshot), 0.2)
         (gateway.state.folder / "counts" / "worker-1.json").write_bytes(b"{")
+        (gateway.state.folder / "counts" / "worker-3.json").write_bytes(b'{"requests": [{"route": "\xff"}]}')
         status = (await ask("GET", "/status"))[1]
         assert (status["counted"], status["workers"], status["requests"]) == (2, 4, {"rate": 1})
         line = 'unseen_guard_requests_total{reason="rate",route="mlflow",status="429",worker="2"} 1.0'

@@ -1,5 +1,6 @@
 """Calibration: thresholds that honest traffic keeps below, rates of clients that chose nothing."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,8 @@ from unseen.guard.calibrating import PastQuery, calibrate_near_duplicates, calib
 from unseen.guard.detector import Query
 from unseen.guard.detectors.near_duplicates import NearDuplicates
 from unseen.guard.detectors.seeking import Seeking
+
+LARGE = b'{"client": "a", "when": 0, "vector": [1e39]}'
 
 
 def past_of(profile, clients, queries=100, days=2, world=None):
@@ -110,3 +113,18 @@ def test_lines_that_are_no_past_query_are_refused_by_number():
     assert next(read_past([good])).query.parameters == {"echo"}
     with pytest.raises(InputError, match="line 2 is no past query"):
         list(read_past([good, '{"client": "a", "when": 0, "vektor": [1]}']))
+    for bad in (b'{"client": "\xff", "when": 0}', b'{"client": "a", "when": 0, "vector": []}', b"[" * 9000, LARGE):
+        with pytest.raises(InputError, match="line 2 is no past query"):
+            list(read_past([good, bad]))
+
+
+def test_records_of_two_widths_are_compared_within_each():
+    found = past_of("independent", 6, world=traffic.world(3, 12))
+    wide = [PastQuery(replace(past.query, client=f"wide {past.query.client}"), past.profile) for past in found]
+    narrow = list(past_of("independent", 6))
+    chosen = calibrate_near_duplicates([*narrow, *wide], np.random.default_rng(0))
+    taus = [calibrate_near_duplicates(past, np.random.default_rng(0)).settings["tau"] for past in (narrow, wide)]
+    assert min(taus) < chosen.settings["tau"] < max(taus)
+    one_each = [PastQuery(Query(f"key-{i}", 0.0, np.ones((1, 2 + i), np.float32))) for i in range(4)]
+    with pytest.raises(InputError, match="two clients or more, of one width"):
+        calibrate_near_duplicates(one_each, np.random.default_rng(0))

@@ -98,6 +98,64 @@ def test_a_key_that_cannot_be_handed_over_is_not_made_or_is_closed(home, capsys,
     assert "revoked" in run(capsys, "keys", "list", "policy.toml")[1]
 
 
+@pytest.mark.parametrize("url", ['http://h"x', "http://[::1:5001", "ftp://h", "http://a\nb", "h"])
+def test_init_writes_no_policy_that_would_not_start(home, capsys, url):
+    code, out, err = run(capsys, "init", "--upstream", url)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "--upstream must be http://HOST" in err
+    assert not list(home.iterdir())
+
+
+def folder_full(*_):
+    raise FolderError("the disk is full.")
+
+
+@pytest.mark.parametrize("step", ["commands._write_down", "commands._shown", "keys.KeyRing.retire"])
+def test_a_rotation_that_fails_leaves_the_old_key_as_it_was(home, capsys, monkeypatch, step):
+    run(capsys, "init")
+    old = run(capsys, "keys", "add", "policy.toml", "--tenant", "a")[1].split("_")[1]
+    before = run(capsys, "keys", "list", "policy.toml")[1]
+    with monkeypatch.context() as patched:
+        patched.setattr(f"unseen.guard.{step}", folder_full)
+        assert run(capsys, "keys", "rotate", "policy.toml", old, "--overlap-hours", "0")[0] == 2
+    assert before in run(capsys, "keys", "list", "policy.toml")[1]
+
+
+def test_damaged_standings_are_no_empty_ones(home, capsys):
+    run(capsys, "init")
+    run(capsys, "keys", "add", "policy.toml", "--tenant", "a")
+    said = "guard-state/actions.json does not hold standings"
+    for content in (b'{"x": broken', b'{"\xff": {}}'):
+        (home / "guard-state" / "actions.json").write_bytes(content)
+        code, out, _ = run(capsys, "status", "policy.toml")
+        assert code == 0
+        assert f"clients noticed:\n  {said}" in out
+        assert "\nlog: " in out
+        code, out, err = run(capsys, "release", "policy.toml", "x")
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert said in err
+
+
+def test_a_client_that_is_released_may_be_named_by_its_key_which_is_never_shown(home, capsys):
+    run(capsys, "init")
+    token = run(capsys, "keys", "add", "policy.toml", "--tenant", "acme")[1].strip()
+    code, out, err = run(capsys, "release", "policy.toml", token)
+    assert (code, token.split("_", 2)[2] in out + err) == (2, False)
+    (home / "guard-state" / "actions.json").write_text(f'{{"{token.split("_")[1]}": {{"sightings": 1}}}}')
+    assert run(capsys, "release", "policy.toml", token)[0] == 0
+
+
+@pytest.mark.parametrize("arguments", [["keys", "list"], ["keys", "add", "--tenant", "b"], ["status"], ["serve"]])
+def test_keys_that_are_no_text_are_said_to_be_damaged(home, capsys, arguments):
+    run(capsys, "init")
+    run(capsys, "keys", "add", "policy.toml", "--tenant", "acme")
+    path = home / "guard-state" / "keys.json"
+    path.write_bytes(path.read_bytes().replace(b"acme", b"ac\xffe"))
+    code, out, err = run(capsys, *arguments, "policy.toml")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "keys.json does not hold keys" in err
+
+
 def test_a_whole_key_in_the_place_of_its_id_is_taken_and_never_shown(home, capsys):
     run(capsys, "init")
     token = run(capsys, "keys", "add", "policy.toml", "--tenant", "acme")[1].strip()

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from unseen.disk import alone
 from unseen.errors import FolderError, PolicyError
 from unseen.guard.keys import KeyRing
 from unseen.guard.secrets import read_secret, strong
@@ -76,8 +77,10 @@ def test_another_process_sees_a_revoked_key_within_a_second(tmp_path):
 def test_a_rotated_key_is_the_same_client_and_the_old_one_opens_for_a_while(tmp_path):
     keys = ring(tmp_path)
     old, token = keys.add(tenant="a", tier="b", scopes=["r"])
-    new, fresh = keys.rotate(old.id, 3600)
-    again, last = keys.rotate(new.id, 3600)
+    new, fresh = keys.successor(old.id)
+    keys.retire(old.id, 3600)
+    again, last = keys.successor(new.id)
+    keys.retire(new.id, 3600)
     now = time.time()
     assert {keys.find(one, now).id for one in (token, fresh, last)} == {old.id}
     assert keys.find(token, now + 3601) is None
@@ -85,16 +88,37 @@ def test_a_rotated_key_is_the_same_client_and_the_old_one_opens_for_a_while(tmp_
     assert again.replaces == old.id
     keys.revoke(old.id)
     with pytest.raises(PolicyError, match="expired or was revoked"):
-        keys.rotate(old.id, 1)
+        keys.successor(old.id)
 
 
 def test_a_damaged_file_stops_a_start_and_not_a_running_guard(tmp_path):
     keys = ring(tmp_path)
     _, token = keys.add(tenant="a", tier="b")
-    (tmp_path / "keys.json").write_text("[{]")
-    assert keys.find(token, time.time()) is not None
-    with pytest.raises(FolderError, match="does not hold keys"):
-        ring(tmp_path)
+    for content in (b"[{]", (tmp_path / "keys.json").read_bytes().replace(b'"a"', b'"\xff"')):
+        (tmp_path / "keys.json").write_bytes(content)
+        assert keys.find(token, time.time() + 5) is not None
+        with pytest.raises(FolderError, match="does not hold keys"):
+            ring(tmp_path)
+
+
+def test_a_key_is_not_made_while_another_process_holds_the_keys_for_long(tmp_path, monkeypatch):
+    monkeypatch.setattr("unseen.guard.keys.PATIENCE_S", 0.1)
+    with alone(tmp_path / "keys.json"), pytest.raises(FolderError, match=r"keys\.json\.lock is held by another"):
+        ring(tmp_path).add(tenant="a", tier="b")
+    assert ring(tmp_path).all() == []
+
+
+def test_a_successor_leaves_the_old_key_as_it_was_until_that_is_retired(tmp_path):
+    keys = ring(tmp_path)
+    old, token = keys.add(tenant="a", tier="b")
+    new, fresh = keys.successor(old.id)
+    assert new.replaces == old.id
+    assert keys.get(old.id) == old
+    keys.retire(old.id, 10)
+    now = time.time()
+    assert keys.find(token, now) is not None
+    assert keys.find(token, now + 11) is None
+    assert keys.find(fresh, now + 11).id == old.id
 
 
 @pytest.mark.parametrize("tenant", ["", "a:b", "a\nb", "x" * 101])

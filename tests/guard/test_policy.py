@@ -1,6 +1,7 @@
 """A policy is read strictly, judged, and explained with what it does not stop."""
 
 import tomllib
+from functools import reduce
 
 import numpy as np
 import pytest
@@ -13,6 +14,10 @@ from unseen.guard.checking import findings, hardenings, refuse_useless
 from unseen.guard.explaining import NOT_STOPPED, explain
 from unseen.guard.policy import policy_from, rate_of, read_policy
 from unseen.guard.proposing import PROTOCOLS, proposal
+
+INF, NAN = float("inf"), float("nan")
+OIDC = {"issuer": "i", "audience": "a", "jwks": "https://i"}
+NESTED = reduce(lambda inner, _: {"a": inner}, range(5000), {})
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -49,6 +54,49 @@ def test_every_key_of_the_policy_is_known_or_refused_with_the_nearest(tmp_path):
         ({"upstream": {"url": "http://:word@x"}}, "without a user"),
         ({"upstream": {"url": "http://x:99999"}}, "upstream.url must be http"),
         ({"upstream": {"url": "http://x/a b"}}, "upstream.url must be http"),
+        ({"upstream": {"url": 'http://h"x'}}, "upstream.url must be http"),
+        ({"upstream": {"url": "http://[::1:5001"}}, "upstream.url must be http"),
+        ({"log": {"exports": [{"to": "syslog", "address": "udp://[::1:514"}]}}, "log.exports 1: a syslog server"),
+        ({"log": {"exports": [{"to": "otlp", "address": "http://[::1:1"}]}}, "log.exports 1: address must be"),
+        ({"log": {"exports": [{"to": "file", "path": "a\0b"}]}}, "log.exports 1.path has a character of code 0"),
+        ({"guard": {"state": "a\0b"}}, "guard.state has a character of code 0"),
+        ({"guard": {"state": "a\ud800b"}}, "guard.state has a character of code 55296"),
+        ({"guard": {"listen": "127.0.0.1:\u00b2"}}, "HOST:PORT"),
+        ({"guard": {"listen": "127.0.0.1:" + "9" * 5000}}, "HOST:PORT"),
+        ({"tiers": {"basic": {"rate": "9" * 5000 + " per second"}}}, "tiers.basic.rate"),
+        ({"tiers": {"basic": {"rate": "1 per second, burst " + "9" * 5000}}}, "tiers.basic.rate"),
+        ({"guard": {"drain_s": INF}}, "guard.drain_s must be a finite number, got inf"),
+        ({"guard": {"read_timeout_s": NAN}}, "guard.read_timeout_s must be a finite number, got nan"),
+        ({"upstream": {"timeout_s": INF}}, "upstream.timeout_s must be a finite number"),
+        ({"actions": {"delay_s": [600, INF]}}, "actions.delay_s 2 must be a finite number"),
+        ({"routes": [{"protocol": "mlflow", "step": NAN}]}, "routes 1.step must be a finite number"),
+        ({"routes": [{"protocol": "mlflow", "scales": [1.0, -INF]}]}, "routes 1.scales 2 must be a finite number"),
+        ({"neighbourhood": {"radius": INF}}, "neighbourhood.radius must be a finite number"),
+        ({"detectors": {"near-duplicates": {"tau": NAN}}}, "detectors.near-duplicates.tau must be a finite number"),
+        ({"detectors": {"volume": {"threshold": INF}}}, "detectors.volume.threshold must be a finite number"),
+        (
+            {"tiers": {"basic": {"controls": [{"name": "keyed-noise", "scale": NAN}]}}},
+            "tiers.basic.controls 1.scale must be a finite number",
+        ),
+        (
+            {"log": {"exports": [{"to": "otlp", "address": "http://x", "every_s": INF}]}},
+            "log.exports 1.every_s must be a finite number",
+        ),
+        ({"guard": {"drain_s": 86_401.0}}, "guard.drain_s must be at most 86,400, got 86401: "),
+        ({"guard": {"read_timeout_s": 1e9}}, "guard.read_timeout_s must be at most 86,400"),
+        ({"upstream": {"timeout_s": 1e9}}, "upstream.timeout_s must be at most 86,400"),
+        ({"actions": {"delay_s": [0, 1e9]}}, "actions.delay_s must be at most 86,400"),
+        (
+            {"log": {"exports": [{"to": "otlp", "address": "http://x", "every_s": 1e9}]}},
+            "log.exports 1.every_s must be at most 86,400",
+        ),
+        (
+            {"oidc": OIDC | {"leeway_s": 601}},
+            "oidc.leeway_s must be at most 600, got 601: a token opens for so long after its end",
+        ),
+        ({"oidc": OIDC | {"leeway_s": -1}}, "oidc.leeway_s must be at least 0"),
+        ({"upstream": {"timeout_s": 10**400}}, "upstream.timeout_s"),
+        ({"detectors": {"volume": NESTED}}, "nested too deeply"),
         ({"routes": []}, "at least one"),
         ({"routes": [{"protocol": "grpc"}]}, "grpc"),
         ({"tiers": {"basic": {"rate": "fast"}}}, "tiers.basic.rate"),
@@ -160,6 +208,29 @@ TABULAR = [
         ({"oidc": {"issuer": "i", "audience": "a", "jwks": "https://i", "algorithms": ["HS256"]}}, "oidc.alg", "HS256"),
         ({"oidc": {"issuer": "i", "audience": "a", "jwks": "https://i", "algorithms": ["none"]}}, "oidc.alg", "none"),
         ({"oidc": {"issuer": "i", "audience": "a", "jwks": "http://i"}}, "oidc.jwks", "https"),
+        (
+            {"upstream": {"authorization": "env:UNSEEN_GUARD_SECRET"}},
+            "upstream.authorization",
+            "env:UNSEEN_GUARD_SECRET is guard.secret too",
+        ),
+        (
+            {"guard": {"admin": "127.0.0.1:9", "admin_token": "env:X"}, "store": {"kind": "redis", "url": "env:X"}},
+            "store.url",
+            "env:X is guard.admin_token too",
+        ),
+        (
+            {"guard": {"secret": "file:a/../s"}, "upstream": {"authorization": "file:s"}},
+            "upstream.authorization",
+            "file:s is guard.secret too",
+        ),
+        (
+            {
+                "upstream": {"authorization": "env:X"},
+                "log": {"exports": [{"to": "otlp", "address": "https://x", "authorization": "env:X"}]},
+            },
+            "log.exports 1.authorization",
+            "env:X is upstream.authorization too",
+        ),
     ],
 )
 def test_useless_and_dangerous_settings_are_refused_with_the_reason(tmp_path, changes, place, said):
@@ -252,7 +323,14 @@ def test_a_rate_is_written_one_way(text):
 
 
 def test_files_that_are_no_policy_are_refused_in_one_sentence(tmp_path):
-    for content in (b"\xff\xfe", b"[guard", b"guard = 1", b"", b"[[routes]]\nprotocol = 'mlflow'"):
+    nested = (
+        b"a = " + b"[" * 5000,
+        b"a" + b".a" * 5000 + b" = 1",
+        b"a = " + b"{a=" * 5000,
+        b"[a" + b".a" * 5000 + b"]",
+    )
+    long = b"[guard]\nworkers = " + b"9" * 5000
+    for content in (b"\xff\xfe", b"[guard", b"guard = 1", b"", b"[[routes]]\nprotocol = 'mlflow'", long, *nested):
         path = tmp_path / "policy.toml"
         path.write_bytes(content)
         with pytest.raises(PolicyError) as raised:
@@ -281,6 +359,11 @@ def test_whatever_a_policy_says_is_read_or_refused(content):
         except PolicyError:
             return
         findings(read)
+
+
+def test_two_exports_may_show_one_secret(tmp_path):
+    exports = [{"to": "otlp", "address": f"https://{host}", "authorization": "env:X"} for host in "ab"]
+    refuse_useless(policy(tmp_path, log={"exports": exports}))
 
 
 def test_nothing_is_to_be_said_against_several_workers(tmp_path):

@@ -10,8 +10,10 @@ import pytest
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, RSAKey
 
-from unseen.guard.policy import Oidc
+from unseen.guard.policy import Actions, Oidc
+from unseen.guard.refusal import Refused
 from unseen.guard.tokens import OidcTokens
+from unseen.guard.watching import Watch
 
 KEY = ECKey.generate_key("P-256", {"kid": "one"}, private=True)
 OTHER = ECKey.generate_key("P-256", {"kid": "one"}, private=True)
@@ -124,6 +126,33 @@ def test_a_claim_that_is_no_text_is_no_client_of_that_name(tmp_path, name):
     shown = jws.serialize_compact({"alg": "ES256", "kid": "one"}, claims, KEY, algorithms=["ES256"])
     found = client(tokens(tmp_path), shown)
     assert found is None or found.tenant == "oidc"
+
+
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [
+        ({"iat": NOW - 3600}, 401),
+        ({"iat": NOW - 1}, None),
+        ({"iat": NOW - 1, "auth_time": NOW - 3600}, 401),  # fetched anew, and nobody signed in for it
+        ({"iat": NOW - 1, "auth_time": NOW - 2}, None),
+        ({"iat": NOW - 1, "auth_time": "now"}, 401),
+        ({}, 401),
+    ],
+)
+def test_who_must_show_a_new_token_signs_in_after_the_step(tmp_path, claims, status):
+    found = client(tokens(tmp_path), token(**claims))
+    step = {"reauthenticate": NOW - 60}
+    (tmp_path / "actions.json").write_text(json.dumps({found.id: {"sightings": 1, "seen": 0.0, "steps": step}}))
+    assert refusal(tmp_path, found) == status
+
+
+def refusal(folder, found):
+    """The status with which a client is refused for its standing, or None."""
+    try:
+        Watch([], Actions(), None, folder).standing(found, NOW)
+    except Refused as refused:
+        return refused.status
+    return None
 
 
 def test_keys_come_over_the_network_in_pieces(tmp_path, monkeypatch):

@@ -102,6 +102,46 @@ def test_a_state_that_cannot_be_made_is_one_sentence(tmp_path, capsys, monkeypat
     assert f"guard-state is not readable or not writable for user 4242; {tmp_path} belongs to {OWNER}" in err
 
 
+def test_a_lock_that_cannot_be_opened_is_named_with_its_owner(tmp_path, nobody, monkeypatch):
+    lock, opened = tmp_path / "keys.json.lock", Path.open
+    KeyRing(tmp_path, b"").add(tenant="a", tier="b")
+
+    def denied(self, *given, **named):
+        if self == lock:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return opened(self, *given, **named)
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(FolderError) as raised:
+        KeyRing(tmp_path, b"").add(tenant="a", tier="b")
+    assert SENTENCE.format(path=lock, whose="it", owner=OWNER) in str(raised.value)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whose files others cannot use")
+def test_what_root_makes_in_a_state_belongs_to_whom_the_state_belongs_to(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(capsys, "init")
+    state = tmp_path / "guard-state"
+    state.mkdir()
+    shutil.chown(state, 4242, 4242)
+    run(capsys, "keys", "add", "policy.toml", "--tenant", "a")
+    (state / "actions.json").write_text('{"x": {"sightings": 1}}')
+    assert run(capsys, "release", "policy.toml", "x")[0] == 0
+    assert run(capsys, "status", "policy.toml")[0] == 0
+    made = {path.name: path.stat().st_uid for path in state.rglob("*")}
+    assert {"keys.json", "keys.json.lock", "actions.json", "actions.json.lock"} <= set(made)
+    assert set(made.values()) == {4242}
+
+
+def test_status_makes_no_store(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(capsys, "init")
+    run(capsys, "keys", "add", "policy.toml", "--tenant", "a")
+    code, out, _ = run(capsys, "status", "policy.toml")
+    assert (code, "budgets used today and in all:\n  none\n" in out) == (0, True)
+    assert not list((tmp_path / "guard-state").glob("budgets*"))
+
+
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root, to be somebody else")
 @pytest.mark.parametrize(
     "arguments",

@@ -12,6 +12,7 @@ import pytest
 from tests.guard.guards import SECRET, FakeModel, asked, opened, policy
 from tests.guard.test_gateway import ROW, ROWS, conversation, log
 
+from unseen.disk import alone
 from unseen.errors import FolderError, PolicyError
 from unseen.guard.client import Client
 from unseen.guard.detector import Query, Sighting
@@ -20,7 +21,7 @@ from unseen.guard.log.entries import Done, Seen
 from unseen.guard.policy import Actions, read_policy
 from unseen.guard.refusal import Refused
 from unseen.guard.secrets import derive
-from unseen.guard.serving import Worker, open_gateway
+from unseen.guard.serving import Shared, Worker, open_gateway
 from unseen.guard.shape import coarse_forms, fingerprint
 from unseen.guard.watching import Watch, parts_of, read_standings, released
 
@@ -160,11 +161,11 @@ def test_a_detector_that_fails_is_written_down_and_the_others_look_on(tmp_path):
 def test_a_sighting_that_the_disk_does_not_take_is_kept_until_it_does_and_the_detectors_look_on(tmp_path, monkeypatch):
     watched = watch(tmp_path, ladder=("suspend",))
 
-    def failing(_):
+    def failing(*_, **__):
         raise OSError(errno.EMFILE, "too many open files")
 
     async def run():
-        monkeypatch.setattr("unseen.guard.watching.alone", failing)
+        monkeypatch.setattr("unseen.guard.watching.alone_in_state", failing)
         task = asyncio.create_task(watched.run())
         watched._queue.append(Query("bad", 0.0))
         await asyncio.sleep(0.2)
@@ -178,6 +179,61 @@ def test_a_sighting_that_the_disk_does_not_take_is_kept_until_it_does_and_the_de
     assert watched.sightings == 1
     assert refusal(watched, "bad", DAY) == 403
     assert [name for name, _ in watched._writer.entries].count("Seen") == 1
+
+
+def test_a_step_is_said_to_be_taken_once_the_disk_has_kept_it_and_not_before(tmp_path, monkeypatch):
+    watched = watch(tmp_path, ladder=("suspend",))
+
+    def full(*_):
+        raise FolderError("actions.json could not be written.")
+
+    async def run():
+        monkeypatch.setattr("unseen.guard.watching.write_whole", full)
+        watched.look(Query("bad", 0.0))
+        assert watched._writer.entries == []
+        assert refusal(watched, "bad", DAY) is None
+        monkeypatch.undo()
+        task = asyncio.create_task(watched.run())
+        await asyncio.sleep(0.2)
+        task.cancel()
+
+    asyncio.run(run())
+    assert [(name, fields.get("what")) for name, fields in watched._writer.entries] == [
+        ("Seen", None),
+        ("Done", "suspend"),
+    ]
+    assert refusal(watch(tmp_path, Alarm("nobody")), "bad", DAY) == 403
+
+
+def test_a_step_that_waits_for_the_disk_is_taken_under_the_next_policy_too(tmp_path):
+    first = watch(tmp_path, ladder=("suspend",))
+    with alone(tmp_path / "actions.json"):
+        first.look(Query("bad", 0.0))
+    second = watch(tmp_path, Alarm("nobody"), ladder=("suspend",))
+    second.follow(first)
+    second.catch_up()
+    assert refusal(second, "bad", DAY) == 403
+
+
+def test_an_application_without_a_loop_of_ours_takes_the_step_when_the_disk_does(tmp_path, monkeypatch):
+    watched = watch(tmp_path, ladder=("suspend",))
+    watched._path = tmp_path / "file" / "actions.json"
+    (tmp_path / "file").write_text("")
+    watched.look(Query("bad", 0.0))
+    (tmp_path / "file").unlink()
+    watched.catch_up()
+    assert refusal(watched, "bad", DAY) == 403
+
+
+def test_a_step_does_not_wait_for_who_holds_the_standings(tmp_path):
+    watched = watch(tmp_path, ladder=("suspend",))
+    with alone(tmp_path / "actions.json"):
+        began = time.monotonic()
+        watched.look(Query("bad", 0.0))
+        assert time.monotonic() - began < 0.5
+        assert refusal(watched, "bad", DAY) is None
+    watched.catch_up()
+    assert refusal(watched, "bad", DAY) == 403
 
 
 def test_whatever_goes_wrong_the_detectors_look_again(tmp_path, monkeypatch):
@@ -269,14 +325,16 @@ def test_the_detectors_look_between_the_requests(tmp_path):
     assert conversation(tmp_path, talk, FakeModel()) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"a": 5}', b"[]"])
+@pytest.mark.parametrize("content", [b"", b"{", b'{"a": 5}', b"[]", b'{"\xff": {}}'])
 def test_a_damaged_file_of_standings_stops_a_start_and_not_a_running_guard(tmp_path, content):
     running = watch(tmp_path, ladder=("suspend",))
     running.look(Query("bad", 0.0))
     (tmp_path / "actions.json").write_bytes(content)
     assert refusal(running, "bad", DAY) == 403
-    with pytest.raises(FolderError, match="does not hold standings"):
-        watch(tmp_path)
+    for reads in (watch, read_standings, lambda folder: released(folder, "bad")):
+        with pytest.raises(FolderError, match="does not hold standings"):
+            reads(tmp_path)
+    assert (tmp_path / "actions.json").read_bytes() == content
 
 
 def test_a_big_batch_is_looked_at_in_parts():
@@ -382,7 +440,7 @@ def test_a_reload_reads_the_list_of_decoys_once_and_beside_the_requests(tmp_path
     async def run():
         settings = read_policy(path)
         async with opened(settings, FakeModel()) as gateway:
-            worker = Worker(path, settings, 0, gateway.state.pace, say=lambda _: None)
+            worker = Worker(path, settings, 0, Shared(gateway.state.pace, None), say=lambda _: None)
             worker._gateway = gateway
             monkeypatch.setattr(listed, "read_decoys", slow)
             worker.reload()

@@ -10,8 +10,9 @@ import hmac
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -26,7 +27,7 @@ from unseen.guard.asgi import Receive, Send
 from unseen.guard.counts import Snapshot
 from unseen.guard.exports.prometheus import CONTENT_TYPE, exposition
 from unseen.guard.gateway import Gateway, named
-from unseen.guard.keys import Key
+from unseen.guard.keys import Key, KeyRing
 from unseen.guard.log.chain import public_of, signing_key
 from unseen.guard.log.entries import Done
 from unseen.guard.log.verifying import Verdict
@@ -47,9 +48,10 @@ from unseen.guard.openapi import (
 )
 from unseen.guard.policy import Policy
 from unseen.guard.refusal import Refused, bad
-from unseen.guard.secrets import read_secret, strong
+from unseen.guard.secrets import derive, read_secret, strong
 from unseen.guard.snapshots import others
 from unseen.guard.stores import open_store
+from unseen.guard.watching import released
 from unseen.guard.wire import read_json
 
 MOST_BYTES, MOST_DEPTH = 10_000, 8
@@ -61,6 +63,7 @@ VERIFY = (
 )
 INHERITED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")  # by that process: no secret is among them
 OPEN = {"/health", "/openapi.json"}
+Changed = TypeVar("Changed")
 
 
 def admin_app(
@@ -293,9 +296,11 @@ class Admin:
         if not set(new.routes) <= routes:
             raise Refused(409, "route", f"The policy has no such route; it has {sorted(routes)}.")
         expires = None if new.days is None else time.time() + new.days * DAY_S
-        keys = gateway.state.keys
-        key, token = keys.add(tenant=new.tenant, tier=new.tier, scopes=new.routes, expires=expires)
-        self._made("key-added", key)
+        key, token = await self._changed(
+            lambda ring: ring.add(tenant=new.tenant, tier=new.tier, scopes=new.routes, expires=expires)
+        )
+        async with self._closed_on_failure(key):
+            self._wrote("key-added", key)
         return Made(_shown(key), token)
 
     async def rotate(self, which: Any, rotation: Rotation) -> Made:
@@ -303,14 +308,16 @@ class Admin:
         old = self._key(which.id)
         if not old.valid(time.time()):
             raise Refused(409, "closed", "This key has expired or was revoked: make a new one.")
-        key, token = self._current().state.keys.rotate(old.id, rotation.overlap_hours * HOUR_S)
-        self._made("key-rotated", key)
+        key, token = await self._changed(lambda ring: ring.successor(old.id))
+        async with self._closed_on_failure(key):
+            self._wrote("key-rotated", key)
+            await self._changed(lambda ring: ring.retire(old.id, rotation.overlap_hours * HOUR_S))
         return Made(_shown(key), token)
 
     async def revoke(self, which: Any) -> KeyShown:
         """See `calls`."""
         old = self._key(which.id)
-        key = old if old.revoked is not None else self._current().state.keys.revoke(old.id)
+        key = old if old.revoked is not None else await self._changed(lambda ring: ring.revoke(old.id))
         if key is not old:
             self._wrote("key-revoked", key)
         return _shown(key)
@@ -336,7 +343,10 @@ class Admin:
 
     async def release(self, which: Any) -> Client:
         """See `calls`."""
-        if not self._current().watch.release(which.id):
+        gateway = self._current()
+        known = await asyncio.to_thread(released, gateway.state.folder, which.id)
+        gateway.watch.was_released(which.id, known=known)
+        if not known:
             raise Refused(404, "client", "Nothing was noticed of this client.")
         return Client(which.id, 0, 0.0, {})
 
@@ -372,12 +382,21 @@ class Admin:
         except PolicyError:
             raise Refused(404, "key", "There is no such key.") from None
 
-    def _made(self, what: str, key: Key) -> None:
-        """Write down that a key was made; one that cannot be written down is closed, and never handed over."""
+    async def _changed(self, change: Callable[[KeyRing], Changed]) -> Changed:
+        """Change the keys in a thread, through a ring of its own: no request waits for whoever has their lock."""
+        state = self._current().state
+        changed = await asyncio.to_thread(lambda: change(KeyRing(state.folder, derive(state.secret, "keys"))))
+        state.keys.refresh()
+        return changed
+
+    @asynccontextmanager
+    async def _closed_on_failure(self, key: Key) -> AsyncIterator[None]:
+        """Close a key that was made, and is not handed over, where what must be done for it fails."""
         try:
-            self._wrote(what, key)
-        except Refused:
-            self._current().state.keys.revoke(key.id)
+            yield
+        except (Refused, UnseenError):
+            with suppress(UnseenError):  # what is left then is a key that nobody holds
+                await self._changed(lambda ring: ring.revoke(key.id))
             raise
 
     def _wrote(self, what: str, key: Key) -> None:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from unseen.errors import InputError
 from unseen.guard.alarm_rate import AlarmRate, alarm_rate
@@ -24,6 +25,7 @@ DAY_SECONDS = 86_400
 REACHES = (1 / 16, 1 / 12, 1 / 8, 1 / 6, 1 / 4)  # of the population's spread: candidates for tau
 SAMPLE = 1000  # records that tell the spread
 MARGIN = 1.5  # a threshold over the highest honest level seen: the next client may go a little higher
+MOST = float(np.finfo(np.float32).max)  # what a number of a record may be
 LEAST, SLOWEST = 40.0, 80.0  # thresholds: below, chance; above, probing is found late
 
 
@@ -95,8 +97,10 @@ def read_past(lines: Iterable[str | bytes]) -> Iterator[PastQuery]:
     for number, line in enumerate(lines, 1):
         try:
             read = msgspec.json.decode(line, type=_Line)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InputError(f"line {number} is no past query: {error}.") from None
+        if read.vector == [] or max(map(abs, read.vector or ()), default=0.0) > MOST:
+            raise InputError(f"line {number} is no past query: its vector is empty, or has a number beyond float32.")
         vectors = None if read.vector is None else np.array([read.vector], dtype=np.float32)
         query = Query(read.client, read.when, vectors, parameters=frozenset(read.parameters))
         yield PastQuery(query, read.profile)
@@ -111,11 +115,11 @@ def calibrate_near_duplicates(
     """Return tau and the threshold of `near-duplicates` for honest past traffic, at most `target` client-days flagged.
 
     The clients are split in two at random, within each profile. On the first half, tau is the widest of a sixteenth to
-    a quarter of the median distance between records of different clients, at which honest levels allow a threshold of
-    80 or less: a wide tau sees coarser noise, and takes a client with records of one kind for a cloud. The threshold
-    is 1.5 times the level that at most `target` of each profile's client-days pass, and 40 at least. The second half
-    counts alarms. Past traffic is taken as honest: an attack in it raises the threshold. Clients are gone through one
-    after another, so that memory holds one; `make` takes `tau`, `threshold` and `clients`.
+    a quarter of the median distance between records of different clients, of one width, at which honest levels allow a
+    threshold of 80 or less: a wide tau sees coarser noise, and takes a client with records of one kind for a cloud. The
+    threshold is 1.5 times the level that at most `target` of each profile's client-days pass, and 40 at least. The
+    second half counts alarms. Past traffic is taken as honest: an attack in it raises the threshold. Clients are gone
+    through one after another, so that memory holds one; `make` takes `tau`, `threshold` and `clients`.
     """
     chosen, held = _halves(past, rng)
     best: tuple[float, float] | None = None
@@ -124,7 +128,8 @@ def calibrate_near_duplicates(
         if best is None or threshold <= SLOWEST or threshold < best[1]:
             best = tau, threshold
     if best is None:
-        raise InputError("near-duplicates: calibration needs vectors of two clients or more in the half that chooses.")
+        needed = "vectors of two clients or more, of one width, in the half that chooses"
+        raise InputError(f"near-duplicates: calibration needs {needed}.")
     tau, threshold = best
     return _measured(chosen, held, partial(make, tau=tau, clients=1), threshold, target, {"tau": tau})
 
@@ -164,14 +169,21 @@ def _taus(queries: list[Query], rng: np.random.Generator) -> list[float]:
     """Return shares of the median distance between records of different clients, the smallest first."""
     known = [query for query in queries if query.vectors is not None and query.records]
     some = [known[i] for i in rng.permutation(len(known))[:SAMPLE]]
-    owners = np.array([query.client for query in some])
-    rows = np.array([query.vectors[0] for query in some if query.vectors is not None], dtype=np.float64)
-    other = np.triu(owners[:, None] != owners)
-    if not other.any():
-        return []
-    lengths = np.einsum("ij,ij->i", rows, rows)
-    spread = float(np.median((lengths[:, None] + lengths - 2 * rows @ rows.T)[other]))
+    alike: dict[int, list[Query]] = defaultdict(list)  # by the width of records
+    for query in some:
+        alike[0 if query.vectors is None else query.vectors.shape[1]].append(query)
+    squared = [_apart(queries) for queries in alike.values()]
+    spread = float(np.median(np.concatenate(squared))) if any(part.size for part in squared) else 0.0
     return [reach * math.sqrt(spread) for reach in REACHES] if spread > 0 else []
+
+
+def _apart(queries: list[Query]) -> NDArray[np.float64]:
+    """Return the squared distances between records of one width, of different clients."""
+    owners = np.array([query.client for query in queries])
+    rows = np.array([query.vectors[0] for query in queries if query.vectors is not None], dtype=np.float64)
+    lengths = np.einsum("ij,ij->i", rows, rows)
+    between: NDArray[np.float64] = (lengths[:, None] + lengths - 2 * rows @ rows.T)[np.triu(owners[:, None] != owners)]
+    return between
 
 
 def _threshold(chosen: Traffic, make: Callable[..., Levelled], target: float, least: float = LEAST) -> float:

@@ -1,6 +1,7 @@
 """Checking: what is useless or dangerous in a policy, with the reason; the first is refused, the second is said."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -288,12 +289,38 @@ def _upstream(policy: Policy) -> Iterator[Finding]:
         yield note("upstream.url", "records travel to the model's server in clear: use https.")
 
 
+def secrets_of(policy: Policy) -> dict[str, str | None]:
+    """Return where each secret is named, but for those of exports, which have findings of their own."""
+    named = {"guard.secret": policy.guard.secret, "guard.admin_token": policy.guard.admin_token}
+    return named | {"upstream.authorization": policy.upstream.authorization, "store.url": policy.store.url}
+
+
+def secrets_of_exports(policy: Policy) -> dict[str, str | None]:
+    """Return where the secret of each export is named."""
+    return {f"log.exports {n}.authorization": one.authorization for n, one in enumerate(policy.log.exports, 1)}
+
+
+def _shared_secrets(policy: Policy) -> Iterator[Finding]:
+    """One secret for two purposes: whoever is shown it for the one has it for the other. Exports are one purpose."""
+    seen: dict[str, str] = {}
+    for place, where in (secrets_of(policy) | secrets_of_exports(policy)).items():
+        if where is not None and where.startswith(("env:", "file:")):  # a secret itself is said by nobody
+            other = seen.setdefault(_source(where), place)
+            if other.partition(" ")[0] != place.partition(" ")[0]:
+                sentence = f"{where} is {other} too: whoever is shown it for one has it for both; name one of its own."
+                yield refuse(place, sentence)
+
+
+def _source(where: str) -> str:
+    """Return one name for all ways to write a file."""
+    return f"file:{os.path.realpath(where[5:])}" if where.startswith("file:") else where
+
+
 def _places(policy: Policy) -> Iterator[Finding]:
     """Where secrets and budgets are to be found."""
     server, store = policy.guard, policy.store
-    named = {"guard.secret": server.secret, "guard.admin_token": server.admin_token}
-    named |= {"upstream.authorization": policy.upstream.authorization, "store.url": store.url}
-    for place, where in named.items():
+    yield from _shared_secrets(policy)
+    for place, where in secrets_of(policy).items():
         if where is not None and not where.startswith(("env:", "file:")):
             yield refuse(place, "a secret is named as 'env:NAME' or 'file:PATH', and never stands in the policy.")
     if (store.kind == "sqlite") != (store.url is None):

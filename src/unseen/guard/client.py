@@ -8,7 +8,7 @@ class Client:
     """Who asks: `id` is what budgets and detectors count by, `key` is the key or token that was shown.
 
     `scopes` names the routes that are open to it; none named is all of them. `since` is when the key was made, or the
-    token issued, in seconds since 1970.
+    token issued or its user signed in, in seconds since 1970.
     """
 
     id: str

@@ -16,7 +16,7 @@ from unseen.errors import FolderError, PolicyError, UnseenError
 from unseen.guard.checking import findings
 from unseen.guard.explaining import explain
 from unseen.guard.keys import Key, KeyRing, id_in
-from unseen.guard.policy import Policy, Server, read_policy
+from unseen.guard.policy import PLAIN, Policy, Server, is_plain, read_policy
 from unseen.guard.proposing import PROTOCOLS, proposal
 from unseen.guard.readiness import missing
 from unseen.guard.same_secret import require_same
@@ -121,6 +121,8 @@ def _init(arguments: argparse.Namespace) -> int:
     secret: Path | None = arguments.secret_file
     if path.exists():
         raise FolderError(f"{path} is there already: name another file.")
+    if arguments.upstream is not None and not is_plain(arguments.upstream):
+        raise PolicyError(f"--upstream {PLAIN}")
     text = proposal(arguments.protocol, arguments.upstream)
     export = "  export UNSEEN_GUARD_SECRET=$(openssl rand -hex 32)   # keep it: the SAME value in every terminal\n"
     if secret is not None:
@@ -191,7 +193,8 @@ def _add(arguments: argparse.Namespace) -> int:
     _free(arguments.out)
     ring = _ring(policy)
     made = ring.add(tenant=arguments.tenant, tier=arguments.tier, scopes=arguments.route, expires=expires)
-    return _hand_over(policy, ring, "key-added", made, arguments.out)
+    _hand_over(policy, ring, "key-added", made, arguments.out)
+    return 0
 
 
 def _rotate(arguments: argparse.Namespace) -> int:
@@ -200,8 +203,9 @@ def _rotate(arguments: argparse.Namespace) -> int:
         raise PolicyError(f"--overlap-hours is from 0 to {24 * LONGEST_DAYS:,}, got {arguments.overlap_hours:g}.")
     _free(arguments.out)
     ring = _ring(policy)
-    made = ring.rotate(arguments.id, arguments.overlap_hours * HOUR_S)
-    return _hand_over(policy, ring, "key-rotated", made, arguments.out)
+    _hand_over(policy, ring, "key-rotated", ring.successor(arguments.id), arguments.out)
+    ring.retire(arguments.id, arguments.overlap_hours * HOUR_S)  # last: until the new key is out, the old one opens
+    return 0
 
 
 def _free(out: Path | None) -> None:
@@ -220,25 +224,26 @@ def _write_down(policy: Policy, what: str, client: str, detail: str = "") -> Non
     changes_written(policy, what, client=client, detail=detail)
 
 
-def _hand_over(policy: Policy, ring: KeyRing, what: str, made: tuple[Key, str], out: Path | None) -> int:
+def _hand_over(policy: Policy, ring: KeyRing, what: str, made: tuple[Key, str], out: Path | None) -> None:
     """Write down that a key was made, and show it; one that can be neither written down nor shown is closed."""
     key, token = made
     try:
         _write_down(policy, what, key.client.id, key.id)
-        return _shown(key, token, out)
+        _shown(key, token, out)
     except (OSError, UnseenError):
-        ring.revoke(key.id)
+        with suppress(UnseenError):  # what is left then is a key that nobody holds
+            ring.revoke(key.id)
         raise
 
 
-def _shown(key: Key, token: str, out: Path | None) -> int:
+def _shown(key: Key, token: str, out: Path | None) -> None:
     if out is not None:
         write_whole(out, token.encode() + b"\n")
         sys.stdout.write(f"key {key.id} of tenant {key.tenant} is in {out}; this is its only copy.\n")
     else:
         sys.stderr.write(f"key {key.id} of tenant {key.tenant}; the line below is its only copy.\n")
         sys.stdout.write(token + "\n")
-    return 0
+    sys.stdout.flush()  # a disk that is full says so here, and not at the end
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -363,12 +368,12 @@ def _status(arguments: argparse.Namespace) -> int:
 def _release(arguments: argparse.Namespace) -> int:
     from unseen.guard.watching import released
 
-    policy = read_policy(arguments.policy)
+    policy, client = read_policy(arguments.policy), id_in(arguments.client)
     _own_secret(policy)
-    if not released(Path(policy.guard.state), arguments.client):
-        raise PolicyError(f"nothing was noticed of the client {arguments.client!r}.")
-    _write_down(policy, "released", arguments.client)
-    sys.stdout.write(f"what was noticed of {arguments.client} is forgotten; running guards see it within a second.\n")
+    if not released(Path(policy.guard.state), client):
+        raise PolicyError(f"nothing was noticed of the client {client!r}.")
+    _write_down(policy, "released", client)
+    sys.stdout.write(f"what was noticed of {client} is forgotten; running guards see it within a second.\n")
     return 0
 
 

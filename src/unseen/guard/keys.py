@@ -6,22 +6,22 @@ import os
 import secrets
 import time
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
 
-from unseen.disk import alone, write_whole
+from unseen.disk import write_whole
 from unseen.errors import FolderError, PolicyError
 from unseen.guard.client import Client
-from unseen.guard.unusable import give_to_owner_of, unusable
+from unseen.guard.unusable import alone_in_state, give_to_owner_of, unusable
 
 FILE = "keys.json"
 PREFIX = "unseen"
 NOTHING = "0" * 64  # what an unknown key is compared with, so that it takes as long as a known one
 LONGEST_SHOWN = 16  # characters of an id that is not known: anything longer may be a key
+PATIENCE_S = 5.0  # how long the changes of other processes are waited for
 LOOK_S = 1.0  # how often the file is looked at for changes made by another process
 
 
@@ -73,7 +73,7 @@ class KeyRing:
             keys = msgspec.json.decode(self._path.read_bytes(), type=list[Key])
         except FileNotFoundError:
             seen, keys = None, []
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             if self._seen is not None:
                 return
             if isinstance(error, OSError):
@@ -108,25 +108,28 @@ class KeyRing:
         bare = f"{PREFIX}_{name}_{secrets.token_urlsafe(32)}"
         token = bare + _checksum(bare)
         key = Key(name, self._hash(token), tenant, tier, now, tuple(scopes), expires, None, replaces)
-        with self._alone():
+        with alone_in_state(self._path, PATIENCE_S):
+            self.refresh()
             self._write([*self._keys.values(), key])
         return key, token
 
-    def rotate(self, name: str, overlap_s: float) -> tuple[Key, str]:
-        """Make a key that takes the place of another, which still opens for `overlap_s` seconds."""
+    def successor(self, name: str) -> tuple[Key, str]:
+        """Make a key that takes the place of another, which opens as before until it is retired."""
         old = self.get(name)
         if not old.valid(time.time()):
             raise PolicyError(f"the key {old.id} has expired or was revoked: add a new one.")
-        key, token = self.add(
+        return self.add(
             tenant=old.tenant,
             tier=old.tier,
             scopes=old.scopes,
             expires=old.expires,
             replaces=old.replaces or old.id,
         )
+
+    def retire(self, name: str, overlap_s: float) -> Key:
+        """Let a key that has a successor open for `overlap_s` seconds more, and no longer than it did."""
         end = time.time() + overlap_s
-        self._change(old.id, expires=min(end, old.expires or end))
-        return key, token
+        return self._change(name, expires=min(end, self.get(name).expires or end))
 
     def revoke(self, name: str) -> Key:
         """Close a key at once: guards that run notice within a second."""
@@ -147,19 +150,10 @@ class KeyRing:
         return sorted(self._keys.values(), key=lambda key: key.created)
 
     def _change(self, name: str, **fields: float) -> Key:
-        with self._alone():
+        with alone_in_state(self._path, PATIENCE_S):
             key = msgspec.structs.replace(self.get(name), **fields)
             self._write([key if old.id == key.id else old for old in self._keys.values()])
         return key
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        try:
-            with alone(self._path):
-                self.refresh()
-                yield
-        except OSError as error:
-            raise unusable(self._path, error) from None
 
     def _write(self, keys: list[Key]) -> None:
         write_whole(self._path, msgspec.json.format(msgspec.json.encode(keys)))

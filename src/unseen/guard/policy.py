@@ -6,20 +6,23 @@ Every noun here is a frozen record; an unknown key or a value out of its range i
 import hashlib
 import re
 import tomllib
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
 from unseen.errors import PolicyError, did_you_mean
-from unseen.guard.wrong_types import wrong_type
+from unseen.guard.wrong_types import wrong_type, wrong_value
 
 Kind = Literal["probabilities", "labels", "values"]
 Protocol = Literal["open-inference-v2", "mlflow", "kserve-v1", "openai", "json"]
-RATE = re.compile(r"^(\d+(?:\.\d+)?) per (second|minute|hour)(?:, burst (\d+))?$")
+RATE = re.compile(r"^(\d{1,9}(?:\.\d{1,9})?) per (second|minute|hour)(?:, burst (\d{1,9}))?$")
 SECONDS = {"second": 1, "minute": 60, "hour": 3600}
+DAY_S, MOST_LEEWAY_S = 86_400, 600
+NO_ADDRESS = frozenset(' "\\<>^`{|}')  # printable, and in no address (RFC 3986)
+PLAIN = "must be http://HOST[:PORT] or https://, without a user, a query or a fragment."
 
 
 class _Noun(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -205,8 +208,10 @@ def read_policy(path: str | Path) -> Policy:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PolicyError(f"{path} cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of TOML, of its encoding, of a number that is too long
         raise PolicyError(f"{path} is not TOML: {error}.") from None
+    except RecursionError:
+        raise PolicyError(f"{path} is nested too deeply.") from None
     return policy_from(content)
 
 
@@ -217,6 +222,8 @@ def policy_from(content: dict[str, Any]) -> Policy:
     Traceback (most recent call last):
     unseen.errors.PolicyError: the policy has an unknown key 'routs'; did you mean 'routes'?
     """
+    if said := wrong_value(content):
+        raise PolicyError(said)
     _known(content, Policy, "")
     try:
         return _checked(msgspec.convert(content, Policy))
@@ -278,7 +285,7 @@ def address_of(listen: str) -> tuple[str, int]:
     ('127.0.0.1', 8080)
     """
     host, colon, port = listen.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not port.isdecimal() or len(port) > 5 or int(port) > 65535:
         raise PolicyError(f"an address to listen on is written HOST:PORT, got {listen!r}.")
     return host.strip("[]"), int(port)
 
@@ -289,27 +296,33 @@ def endpoint_of(address: str) -> tuple[str, str, int]:
     >>> endpoint_of("udp://127.0.0.1:514")
     ('udp', '127.0.0.1', 514)
     """
-    url = urlsplit(address)
-    with suppress(ValueError):  # a port that is no port
+    if (url := _split(address)) is not None:
         bare = not (url.path or url.query or url.fragment or url.username or url.password)
         if url.scheme in {"udp", "tcp", "tls"} and url.hostname and url.port and bare:
             return url.scheme, url.hostname, url.port
     raise PolicyError(f"a syslog server is written udp://HOST:PORT, tcp:// or tls://, got {address!r}.")
 
 
-def _is_plain(address: str) -> bool:
-    """Whether an address is of HTTP, with a host, a port that can be one, and no user, password, query or fragment.
-
-    >>> [_is_plain(f"http://{rest}") for rest in ("a", "[::1]:80/v1", "a:99999", ":b@a", "a?b", "a b")]
-    [True, True, False, False, False, False]
-    """
-    url = urlsplit(address)
+def _split(address: str) -> SplitResult | None:
+    """Return the parts of an address, or None where its host or its port can be none."""
     try:
+        url = urlsplit(address)
         _ = url.port
     except ValueError:
+        return None
+    return url
+
+
+def is_plain(address: str) -> bool:
+    """Whether an address is of HTTP, with a host, a port that can be one, and no user, password, query or fragment.
+
+    >>> [is_plain(f"http://{rest}") for rest in ("a", "[::1]:80/v1", "a:99999", "[::1:80", ":b@a", "a?b", "a b", 'a"b')]
+    [True, True, False, False, False, False, False, False]
+    """
+    if (url := _split(address)) is None:
         return False
     more = url.query or url.fragment or url.username or url.password
-    plain = address.isprintable() and " " not in address
+    plain = address.isprintable() and not set(address) & NO_ADDRESS
     return url.scheme in {"http", "https"} and bool(url.hostname) and plain and not more
 
 
@@ -326,16 +339,16 @@ def _check_export(export: Export, state: str) -> None:
         if Path(state).resolve() in Path(export.path or "").resolve().parents:
             raise PolicyError("path must not be inside guard.state, where the log itself stands.")
     else:
-        if not _is_plain(export.address or ""):
-            raise PolicyError("address must be http://HOST[:PORT] or https://, without a user, a query or a fragment.")
+        if not is_plain(export.address or ""):
+            raise PolicyError(f"address {PLAIN}")
         if export.format is not None:
             raise PolicyError("format says nothing for to = 'otlp', which has its own.")
 
 
 def _checked(policy: Policy) -> Policy:
     """Refuse what no guard could serve; what is unwise is judged in `checking`."""
-    if not _is_plain(policy.upstream.url):
-        raise PolicyError("upstream.url must be http://HOST[:PORT] or https://, without a user, a query or a fragment.")
+    if not is_plain(policy.upstream.url):
+        raise PolicyError(f"upstream.url {PLAIN}")
     if not policy.routes:
         raise PolicyError("the policy needs at least one [[routes]] table: nothing is forwarded that no route names.")
     for name, tier in policy.tiers.items():
@@ -351,10 +364,29 @@ def _checked(policy: Policy) -> Policy:
     if len({(export.to, export.address or export.path) for export in policy.log.exports}) < len(policy.log.exports):
         raise PolicyError("log.exports: two send to one place.")
     address_of(policy.guard.listen)
+    _check_ranges(policy)
+    return policy
+
+
+def _check_ranges(policy: Policy) -> None:
+    """Refuse a number below its least value, or above its greatest."""
     for what, least, value in _counts(policy):
         if value is not None and value < least:
             raise PolicyError(f"{what} must be at least {least:g}, got {value:g}.")
-    return policy
+    for what, most, number, why in _ends(policy):
+        if number > most:
+            raise PolicyError(f"{what} must be at most {most:,}, got {number:.10g}: {why}.")
+
+
+def _ends(policy: Policy) -> Iterator[tuple[str, int, float, str]]:
+    """Yield every number that has a greatest value, with its place and the reason."""
+    times = {f"guard.{name}": getattr(policy.guard, name) for name in ("read_timeout_s", "drain_s")}
+    times |= {"upstream.timeout_s": policy.upstream.timeout_s, "actions.delay_s": max(policy.actions.delay_s)}
+    times |= {f"log.exports {n}.every_s": export.every_s for n, export in enumerate(policy.log.exports, 1)}
+    for place, seconds in times.items():
+        yield place, DAY_S, seconds, "what is a day late does not come"
+    if policy.oidc is not None:
+        yield "oidc.leeway_s", MOST_LEEWAY_S, policy.oidc.leeway_s, "a token opens for so long after its end"
 
 
 def _counts(policy: Policy) -> list[tuple[str, float, float | None]]:
@@ -376,6 +408,7 @@ def _counts(policy: Policy) -> list[tuple[str, float, float | None]]:
     found += [("log.sign_every", 1, policy.log.sign_every), ("log.segment_bytes", 10_000, policy.log.segment_bytes)]
     found += [(f"log.exports {n + 1}.queue", 1, export.queue) for n, export in enumerate(policy.log.exports)]
     found += [(f"log.exports {n + 1}.every_s", 1, export.every_s) for n, export in enumerate(policy.log.exports)]
+    found += [("oidc.leeway_s", 0, policy.oidc.leeway_s if policy.oidc else None)]
     found += [("neighbourhood.radius", 1e-9, policy.neighbourhood.radius)]
     for number, route in enumerate(policy.routes):
         found += [(f"routes {number + 1}.step", 1e-12, route.step), (f"routes {number + 1}.width", 1, route.width)]

@@ -5,25 +5,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from unseen.errors import InputError
-from unseen.guard.checking import Finding, note
+from unseen.guard.checking import Finding, note, secrets_of, secrets_of_exports
 from unseen.guard.keys import KeyRing
 from unseen.guard.policy import Policy
 from unseen.guard.same_secret import other_secret
 from unseen.guard.secrets import read_secret, strong
 from unseen.guard.tenant_keys import damaged
 
+STRONG = {"guard.secret", "guard.admin_token"}  # those that nobody may guess: the others are made elsewhere
 HERE = "no guard starts on this machine:"
 
 
 def missing(policy: Policy) -> Iterator[Finding]:
     """Yield a note for each secret and tenant's key that cannot be read here, and for want of a key. Writes nothing."""
-    strongs = {"guard.secret": policy.guard.secret, "guard.admin_token": policy.guard.admin_token}
-    plain = {"upstream.authorization": policy.upstream.authorization, "store.url": policy.store.url}
-    plain |= {f"log.exports {n}.authorization": one.authorization for n, one in enumerate(policy.log.exports, 1)}
-    for place, where in (strongs | plain).items():
+    for place, where in (secrets_of(policy) | secrets_of_exports(policy)).items():
         try:
             secret = b"" if where is None else read_secret(where, place)
-            if where is not None and place in strongs:
+            if where is not None and place in STRONG:
                 strong(secret, place)
             said = other_secret(Path(policy.guard.state), secret) if place == "guard.secret" else ""
         except InputError as error:

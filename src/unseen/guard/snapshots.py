@@ -36,6 +36,6 @@ def others(folder: Path, workers: int, own: int = 0) -> dict[int, Snapshot]:
     found = {}
     for worker in range(workers):
         if worker != own:
-            with suppress(OSError, msgspec.DecodeError):
+            with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
                 found[worker] = msgspec.json.decode(path_of(folder, worker).read_bytes(), type=Snapshot)
     return found

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from unseen.errors import PolicyError
+from unseen.errors import FolderError, PolicyError
 from unseen.guard.gateway import OUTSIDE
 from unseen.guard.incident import why
 from unseen.guard.keys import KeyRing
@@ -16,6 +16,8 @@ from unseen.guard.stores import open_store
 from unseen.guard.tenant_keys import damaged
 from unseen.guard.watching import read_standings
 from unseen.guard.words import number_of
+
+BUDGETS = "budgets.sqlite"
 
 
 def status(policy: Policy) -> str:
@@ -34,13 +36,21 @@ def _lines(policy: Policy, folder: Path, now: float) -> Iterator[str]:
     yield "budgets used today and in all:"
     yield from _budgets(policy, folder, now)
     yield "clients noticed:"
-    standings = read_standings(folder)
+    yield from _noticed(folder, now)
+    yield from _log(folder / "log", now)
+
+
+def _noticed(folder: Path, now: float) -> Iterator[str]:
+    try:
+        standings = read_standings(folder)
+    except FolderError as error:
+        yield f"  {error}"
+        return
     for client, standing in standings.items():
         steps = ", ".join(f"{step}{'' if due <= now else ' (due)'}" for step, due in standing.steps.items())
         yield f"  {client}: {number_of(standing.sightings, 'sighting')}; {steps}"
     if not standings:
         yield "  none"
-    yield from _log(folder / "log", now)
 
 
 def _held(policy: Policy, log: Path) -> str:
@@ -61,6 +71,9 @@ def _held(policy: Policy, log: Path) -> str:
 
 
 def _budgets(policy: Policy, folder: Path, now: float) -> Iterator[str]:
+    if policy.store.kind == "sqlite" and not (folder / BUDGETS).exists():  # the guard makes it, as the user that it is
+        yield "  none"
+        return
     store = open_store(policy.store, folder)
     day = time.strftime("%Y-%m-%d", time.gmtime(now))
     try:

@@ -82,8 +82,8 @@ class OidcTokens:
             return None
         whose = hashlib.sha256(f"{settings.issuer}\0{subject}".encode()).hexdigest()[:16]
         named = tenant if isinstance(tenant, str) and tenant.isprintable() and ":" not in tenant and tenant else "oidc"
-        issued = claims.get("iat")
-        since = float(issued) if isinstance(issued, int | float) else 0.0
+        shown = claims.get("auth_time", claims.get("iat"))  # a token that is fetched anew is no new login
+        since = float(shown) if isinstance(shown, int | float) else 0.0
         return Client(f"oidc-{whose}", named[:100], tier, frozenset(), f"oidc-{whose}", since)
 
     async def _refresh(self) -> None:

@@ -3,8 +3,11 @@
 import errno
 import os
 import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from unseen.disk import alone, lock_of
 from unseen.errors import FolderError
 
 DENIED = {errno.EACCES, errno.EPERM}
@@ -37,11 +40,27 @@ def check_usable(folder: Path) -> None:
 
 
 def give_to_owner_of(folder: Path, *made: Path) -> None:
-    """Give what root made to whom `folder` belongs to: the guard that reads it runs as that user."""
+    """Give what root made to whom `folder` belongs to: the guard that reads it runs as that user.
+
+    Where root may not, as in some containers, it stays as it is: whoever cannot use it is told whose it is.
+    """
     if os.geteuid() == 0:
         owner = folder.stat()
         for path in made:
-            os.chown(path, owner.st_uid, owner.st_gid)
+            with suppress(OSError):
+                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+@contextmanager
+def alone_in_state(path: Path, patience_s: float) -> Iterator[None]:
+    """Hold the lock beside a file of a state, and leave it to whom the state belongs to. Raises `FolderError`."""
+    lock = lock_of(path)
+    try:
+        with alone(path, patience_s):
+            give_to_owner_of(path.parent, lock)
+            yield
+    except OSError as error:
+        raise unusable(Path(error.filename or lock), error) from None
 
 
 def _there(path: Path) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from unseen.disk import alone, write_whole
+from unseen.disk import write_whole
 from unseen.errors import FolderError, InputError, UnseenError
 from unseen.guard.client import Client
 from unseen.guard.detector import Detector, Query, Sighting
@@ -29,12 +29,14 @@ from unseen.guard.question import Question
 from unseen.guard.refusal import Refused
 from unseen.guard.relay import Relay
 from unseen.guard.shape import fingerprint
+from unseen.guard.unusable import alone_in_state, give_to_owner_of, unusable
 
 FILE = "actions.json"
 PART = 64
 WAITING = 10_000  # queries kept for the detectors: beyond it the oldest are dropped, and counted
 QUIET_S = 3600.0  # further sightings of one client within this time are one
 LOOK_S = 1.0
+PATIENCE_S = 5.0  # how long `released` waits for the changes of other processes
 REST_S = 0.05  # how long the detectors leave the requests alone
 HURRY_S = 0.005  # the same, while workers have more to send
 RANK = {"log": 0, "alert": 1, "tighten": 2, "reauthenticate": 3, "suspend": 4}
@@ -87,7 +89,7 @@ class Watch:
         self.dropped = 0
         self.sightings = 0
         if self._path.exists() and not self._load():
-            raise FolderError(f"{self._path} does not hold standings: restore it, or delete it to forget all.")
+            read_standings(folder)  # says why
 
     def learn(self, policy: Policy, key: bytes, decoys: frozenset[bytes] | None = None) -> None:
         """Take the key of the detectors' fingerprints, one for all tenants, and the list of decoys, read if it was not.
@@ -101,6 +103,7 @@ class Watch:
     def follow(self, old: "Watch") -> None:
         """Take the place of an earlier policy's watch, with all that waits there and that its last requests add."""
         self._queue, self._brought, self.dropped = old._queue, old._brought, old.dropped  # noqa: SLF001 - one of its own
+        self._untold = old._untold  # noqa: SLF001
 
     def notice(self, exchange: Exchange) -> None:
         """Keep a question that was answered for the detectors. Takes little time, and fails nobody."""
@@ -142,8 +145,7 @@ class Watch:
     async def _look_at_all(self, relay: Relay | None) -> bool:
         """Look at what this worker and the others have noticed; return whether the others have noticed anything."""
         self.refresh(time.time())
-        for _ in range(len(self._untold)):
-            self._tell(self._untold.popleft())
+        self._tell_again()
         others = False
         while (brought := self._bring(relay)) or self._queue:
             others = others or brought
@@ -178,6 +180,7 @@ class Watch:
 
     def catch_up(self) -> None:
         """Let the detectors look at all that waits, now: for callers outside an event loop."""
+        self._tell_again()
         while self._queue:
             for part in parts_of(self._queue.popleft()):
                 self.look(part)
@@ -200,8 +203,12 @@ class Watch:
         except (OSError, UnseenError):
             self._untold.append(sighting)
 
+    def _tell_again(self) -> None:
+        for _ in range(len(self._untold)):
+            self._tell(self._untold.popleft())
+
     def _saw(self, sighting: Sighting) -> None:
-        with alone(self._path):
+        with alone_in_state(self._path, patience_s=0.0):  # requests wait meanwhile: rather look again later
             self._load()
             standing = self._standing.get(sighting.client, Standing())
             if sighting.when - standing.seen < QUIET_S and standing.sightings:
@@ -217,7 +224,7 @@ class Watch:
         known = self._standing
         self._standing = {**known, sighting.client: Standing(standing.sightings + 1, sighting.when, steps)}
         try:
-            self._save()
+            _keep(self._path, self._standing)
         except BaseException:
             self._standing = known
             raise
@@ -239,12 +246,12 @@ class Watch:
             found = self._path.stat()
             modified = (found.st_mtime_ns, found.st_size, found.st_ino)
             if modified != self._modified:
-                self._know(msgspec.json.decode(self._path.read_bytes(), type=dict[str, Standing]))
+                self._know(read_standings(self._path.parent))
                 self._modified = modified
         except FileNotFoundError:
             self._know({})
             self._modified = None
-        except (OSError, msgspec.DecodeError):
+        except (OSError, FolderError):
             return False
         return True
 
@@ -267,7 +274,7 @@ class Watch:
         if found.has("suspend", now):
             raise Refused(403, "suspended", "This client is suspended; ask whoever gave you the key.")
         if found.has("reauthenticate", now) and client.since < found.steps["reauthenticate"]:
-            raise Refused(401, "unauthorized", "This key must be renewed; ask whoever gave it to you.")
+            raise Refused(401, "unauthorized", "A new key is needed, or a new login; ask whoever gave you the key.")
 
     def tightened(self, client: str, now: float | None = None) -> bool:
         """Whether a client gets labels only."""
@@ -275,22 +282,22 @@ class Watch:
         return not self._shadow and found is not None and found.has("tighten", time.time() if now is None else now)
 
     def release(self, client: str) -> bool:
-        """Forget what was seen of a client, and end all steps; return whether there was any."""
-        self._forget(client)
+        """Forget what was seen of a client, and end all steps; return whether there was any. Raises `FolderError`."""
         known = released(self._path.parent, client)
+        self.was_released(client, known=known)
+        return known
+
+    def was_released(self, client: str, *, known: bool) -> None:
+        """Forget a client whose standing was taken out of the file, where there was any."""
+        self._forget(client)
         self._load()
         if known:
             self._write(Done, what="released", client=client)
-        return known
 
     def all(self) -> dict[str, Standing]:
         """Return the standing of every client that was ever noticed."""
         self.refresh(float("inf"))
         return dict(self._standing)
-
-    def _save(self) -> None:
-        with suppress(FolderError):
-            write_whole(self._path, msgspec.json.encode(self._standing))
 
     def _write(self, noun: type, **fields: object) -> None:
         with suppress(OSError, UnseenError):
@@ -310,18 +317,28 @@ def parts_of(query: Query) -> Iterator[Query]:
 
 
 def read_standings(folder: Path) -> dict[str, Standing]:
-    """Return the standing of every client that was noticed, as the disk has it."""
+    """Return the standing of every client that was noticed, as the disk has it. Raises `FolderError`."""
+    path = folder / FILE
     try:
-        return msgspec.json.decode((folder / FILE).read_bytes(), type=dict[str, Standing])
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Standing])
+    except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise unusable(path, error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise FolderError(f"{path} does not hold standings: restore it, or delete it to forget all.") from None
 
 
 def released(folder: Path, client: str) -> bool:
-    """Take a client out of the file of standings; guards that run read it within a second."""
-    with alone(folder / FILE):
+    """Take a client out of the file of standings; guards that run read it within a second. Raises `FolderError`."""
+    with alone_in_state(folder / FILE, PATIENCE_S):
         found = read_standings(folder)
         if found.pop(client, None) is None:
             return False
-        write_whole(folder / FILE, msgspec.json.encode(found))
+        _keep(folder / FILE, found)
     return True
+
+
+def _keep(path: Path, standings: dict[str, Standing]) -> None:
+    write_whole(path, msgspec.json.encode(standings))
+    give_to_owner_of(path.parent, path)

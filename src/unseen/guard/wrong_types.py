@@ -1,5 +1,7 @@
 """Wrong types: what a table of the policy should hold and does not, in a sentence, with its place in the file."""
 
+import math
+import re
 import types
 from collections.abc import Iterator
 from typing import Any, Literal, Union, get_args, get_origin
@@ -19,6 +21,31 @@ EXAMPLES = {  # by the last name of a place, for those that are mostly mistaken
     "delay_s": "delay_s = [600, 7200]",
     "ladder": 'ladder = ["log", "alert"]',
 }
+MOST_DEPTH = 16  # of tables and lists in each other
+NO_TEXT = re.compile("[\0\ud800-\udfff]")  # the end of a name in C, and halves of characters
+MOST = 2**63  # a whole number of TOML is below it
+
+
+def wrong_value(value: Any, place: str = "", depth: int = 0) -> str:
+    """Return a sentence about the first thing in `value` that no key may hold, or "" where there is none.
+
+    >>> wrong_value({"actions": {"delay_s": [600, float("inf")]}})
+    'actions.delay_s 2 must be a finite number, got inf.'
+    """
+    if depth > MOST_DEPTH:
+        return f"{place} is nested too deeply: {MOST_DEPTH} tables or lists in each other at most."
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{place} must be a finite number, got {value}."
+    if isinstance(value, int) and not -MOST <= value < MOST:
+        return f"{place} must be a number of 64 bits, got a longer one."
+    if isinstance(value, str) and (found := NO_TEXT.search(value)):
+        return f"{place} has a character of code {ord(found[0])}, which no name has."
+    inner: Iterator[tuple[Any, str]] = iter(())
+    if isinstance(value, dict):
+        inner = ((one, f"{place}.{name}".lstrip(".")) for name, one in value.items())
+    elif isinstance(value, list | tuple):
+        inner = ((one, f"{place} {number}".lstrip()) for number, one in enumerate(value, 1))
+    return next((said for one, where in inner if (said := wrong_value(one, where, depth + 1))), "")
 
 
 def wrong_type(value: Any, wanted: Any, place: str = "") -> str:

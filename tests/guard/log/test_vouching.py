@@ -198,6 +198,19 @@ def test_a_chain_under_another_name_is_not_missed(log):
     assert bad(log) == {}
 
 
+def test_a_chain_that_stands_in_two_folders_is_named_in_both(log):
+    written(log / "worker-0", 5)
+    written(log / "worker-1", 5)
+    shutil.copytree(log / "worker-0", log / "worker-7")
+    said = "record 1: the same chain stands in {}: one of them is a copy, and all in it would count twice"
+    assert bad(log) == {"worker-0": said.format("worker-7"), "worker-7": said.format("worker-0")}
+    written(log / "worker-7", 5)  # a copy that is gone on with
+    assert set(bad(log)) == {"worker-0", "worker-7"}
+    shutil.rmtree(log / "worker-7")
+    tips_path(log / "worker-7").unlink()
+    assert bad(log) == {}
+
+
 def test_segments_that_were_moved_away_are_named_as_before(log):
     for _ in range(3):
         written(log / "worker-0", 5)

@@ -35,7 +35,8 @@ class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def verify(folder: Path, public_keys: Sequence[bytes] = ()) -> list[Verdict]:
     """Judge every chain below `folder`, and that none lacks what others, or the tips kept beside the log, vouch for.
 
-    Without `public_keys` each is judged by the key that it names itself.
+    A chain that stands in two folders is bad in both. Without `public_keys` each is judged by the key that it names
+    itself.
     """
     keys = tuple(public_keys)
     kept = {path: path.read_bytes() for path in tips_files(folder)}  # before the chains, which only grow meanwhile
@@ -48,7 +49,19 @@ def verify(folder: Path, public_keys: Sequence[bytes] = ()) -> list[Verdict]:
         bad = f"{path.parent.name}/{path.name}: it was changed, or is not signed by this log's key"
         one = found.setdefault(path.stem, _State(path.stem, keys))
         one.bad = one.bad or bad
+    _mark_copies(found)
     return [one.verdict() for one in found.values()] + [one for one in extra if one is not None]
+
+
+def _mark_copies(found: dict[str, "_State"]) -> None:
+    """Mark every folder whose chain stands in another one too: nothing says which is the copy."""
+    folders: dict[str, list[str]] = {}
+    for name, one in found.items():
+        folders.setdefault(one.chain or name, []).append(name)
+    for name, one in found.items():
+        if others := [other for other in folders[one.chain or name] if other != name]:
+            stands = f"the same chain stands in {' and '.join(others)}"
+            one.bad = one.bad or f"record 1: {stands}: one of them is a copy, and all in it would count twice"
 
 
 def _held(
