@@ -234,7 +234,8 @@ class Worker:
         admin = "" if guard.admin is None else f", admin API on {guard.admin}"
         url = self._policy.upstream.url
         self._say(f"unseen guard listens on {guard.listen}, in front of {url}, mode {guard.mode}{admin}.")
-        _tell_manager()
+        if self._number == 0:  # who has the admin API too
+            _tell_manager()
 
     def _handle_signals(self, servers: list["QuietServer"]) -> None:
         loop = asyncio.get_running_loop()
