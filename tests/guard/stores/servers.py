@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -101,3 +102,51 @@ def wait_for(port, process):
                 return
         time.sleep(0.025)
     raise AssertionError("the server did not begin to listen")
+
+
+class Between:
+    """Stands before a server of this machine, and may fall silent: then it passes nothing on, and refuses nothing."""
+
+    def __init__(self, port):
+        self._server = port
+        self.speaks = threading.Event()  # to those who ask
+        self.listens = threading.Event()
+        self.speaks.set()
+        self.listens.set()
+        self._sock = socket.create_server(("127.0.0.1", 0))
+        self.port = self._sock.getsockname()[1]
+        self._open = [self._sock]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def fall_silent(self):
+        self.speaks.clear()
+        self.listens.clear()
+
+    def wake(self):
+        self.speaks.set()
+        self.listens.set()
+
+    def close(self):
+        for sock in self._open:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+        self.wake()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                asking, _ = self._sock.accept()
+                serving = socket.create_connection(("127.0.0.1", self._server))
+                self._open += [asking, serving]
+                for source, sink, opened in ((asking, serving, self.listens), (serving, asking, self.speaks)):
+                    threading.Thread(target=_pass_on, args=(source, sink, opened), daemon=True).start()
+
+
+def _pass_on(source, sink, opened):
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            opened.wait()
+            sink.sendall(data)
+        opened.wait()
+        sink.shutdown(socket.SHUT_WR)

@@ -74,9 +74,9 @@ class Charged:
         return reply
 
     async def _stored(self, step: Callable[..., Any], *given: object) -> Any:
-        """Take a step of the store in its thread. Raises `Refused` where that fails: then nothing is answered."""
+        """Take a step of the store in turn. Raises `Refused` where that fails or lasts: then nothing is answered."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._leases.thread, step, *given)
+            return await self._leases.step(step, *given)
         except Exception:  # noqa: BLE001 - whatever the store raised
             raise _no_store() from None
 

@@ -4,7 +4,9 @@ That is `synchronous_commit = on`, which this connection asks for.
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from unseen.errors import FolderError, MissingExtra
@@ -19,10 +21,13 @@ CREATE INDEX IF NOT EXISTS unseen_idempotent_begun ON unseen_idempotent (begun);
 """
 SCHEMA_LOCK = 0x756E7365656E  # one guard at a time makes the tables
 KEEP_S = 86_400.0
+CONNECT_S = 5  # how long a connection may take
+STEP_S = 10.0  # how long a step may take, that included; the server gives a statement up a little earlier
+QUIET = {"keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}  # libpq's, in seconds
 
 
 class PostgresqlStore:
-    """One connection, used by one thread at a time; it is opened again after it was lost."""
+    """One connection, used by one thread at a time; it is opened again after it was lost, or its server was silent."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -32,29 +37,59 @@ class PostgresqlStore:
         self._psycopg = psycopg
         self._url = url
         self._lock = threading.Lock()
+        self._base: Any = None
+        self._until = 0.0  # when the step that is being taken is given up
+        self._closed = False
         try:
-            self._base = self._connect()
-            with self._base.transaction():
-                self._base.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-                self._base.execute(SCHEMA)
+            with self._step() as base, base.transaction():
+                base.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
+                base.execute(SCHEMA)
         except psycopg.Error as error:
+            self.close()
             raise FolderError(f"the budgets' PostgreSQL server cannot be used: {type(error).__name__}.") from None
 
-    def _connect(self) -> Any:
-        base = self._psycopg.connect(self._url, autocommit=True, connect_timeout=5, prepare_threshold=2)
-        base.execute("SET synchronous_commit = on")
-        return base
+    @contextmanager
+    def _step(self) -> Iterator[Any]:
+        """Give the connection for one step; it is never used again where the server was silent.
 
-    def _open(self) -> Any:
-        if self._base.closed:
-            self._base = self._connect()
-        return self._base
+        What the server made of the step is not known then: it may have taken it.
+        """
+        with self._lock:
+            self._until = time.monotonic() + STEP_S
+            if self._base is None or self._base.closed:
+                self._base = self._connect()
+            try:
+                yield self._base
+            finally:
+                if self._late():
+                    self._base.close()
+
+    def _late(self) -> bool:
+        return self._closed or time.monotonic() > self._until
+
+    def _connect(self) -> Any:
+        base = _impatient(self._psycopg, self._late).connect(
+            self._url,
+            autocommit=True,
+            prepare_threshold=2,
+            connect_timeout=CONNECT_S,
+            tcp_user_timeout=int(STEP_S * 1000),
+            **QUIET,
+        )
+        try:
+            base.execute("SET synchronous_commit = on")
+            base.execute(f"SET statement_timeout = {int(STEP_S * 800)}")
+            # a guard that was cut off holds no lock of the others' for longer
+            base.execute(f"SET idle_in_transaction_session_timeout = {int(STEP_S * 1000)}")
+        except self._psycopg.Error:
+            base.close()
+            raise
+        return base
 
     def reserve(self, requests: Sequence[Sequence[Ask]]) -> list[Grant]:
         """Grant each request wholly or not at all, in order, in one transaction; accounts are locked in order."""
         names = sorted({ask.account for request in requests for ask in request})
-        with self._lock, self._open().transaction():
-            base = self._base
+        with self._step() as base, base.transaction():
             row = "INSERT INTO unseen_budget SELECT unnest(%s::text[]), 0 ON CONFLICT DO NOTHING"
             base.execute(row, (names,))
             read = "SELECT account, used FROM unseen_budget WHERE account = ANY(%s) ORDER BY account FOR UPDATE"
@@ -70,7 +105,7 @@ class PostgresqlStore:
     def give_back(self, amounts: Mapping[str, int]) -> None:
         """Take back what was granted and not used for any answer; of a renewed account no more than is used."""
         rows = sorted((account, amount) for account, amount in amounts.items())
-        with self._lock, self._open().transaction(), self._base.cursor() as cursor:
+        with self._step() as base, base.transaction(), base.cursor() as cursor:
             cursor.executemany(
                 "UPDATE unseen_budget SET used = greatest(used - %s, 0) WHERE account = %s",
                 [(amount, account) for account, amount in rows],
@@ -78,16 +113,15 @@ class PostgresqlStore:
 
     def used(self, prefix: str) -> dict[str, int]:
         """Return what is used of each account whose name begins so."""
-        with self._lock:
-            found = self._open().execute(
+        with self._step() as base:
+            found = base.execute(
                 "SELECT account, used FROM unseen_budget WHERE left(account, %s) = %s", (len(prefix), prefix)
             )
             return dict(found.fetchall())
 
     def begin(self, token: bytes, request: bytes, now: float, patience: float) -> str | Kept:
         """See `budget.Store`."""
-        with self._lock, self._open().transaction():
-            base = self._base
+        with self._step() as base, base.transaction():
             base.execute("DELETE FROM unseen_idempotent WHERE begun < %s", (now - KEEP_S,))
             fresh = base.execute(
                 "INSERT INTO unseen_idempotent (token, request, begun) VALUES (%s, %s, %s) "
@@ -111,8 +145,7 @@ class PostgresqlStore:
 
     def finish(self, token: bytes, request: bytes, kept: Kept | None) -> None:
         """Keep the answer for a token; None forgets the token."""
-        with self._lock:
-            base = self._open()
+        with self._step() as base:
             if kept is None:
                 base.execute(
                     "DELETE FROM unseen_idempotent WHERE token = %s AND request = %s AND status IS NULL",
@@ -126,5 +159,34 @@ class PostgresqlStore:
                 )
 
     def close(self) -> None:
-        """Let go of the connection."""
-        self._base.close()
+        """Let go of the connection; a step that waits for the server ends at once."""
+        self._closed = True
+        if self._lock.acquire(timeout=1.0):  # else it is connecting, and then ends
+            try:
+                if self._base is not None:
+                    self._base.close()
+            finally:
+                self._lock.release()
+
+
+def _impatient(psycopg: Any, late: Callable[[], bool]) -> Any:
+    """Return a kind of connection that no longer waits for its server once it is `late()`, asked ten times a second.
+
+    No setting does that: a proxy or a system that is stopped acknowledges what reaches it, and a server that is never
+    reached times nothing. psycopg has no timeout of its own, and says that connections may be derived from.
+    """
+
+    def watched(waiting: Generator[int, int, Any]) -> Generator[int, int, Any]:
+        try:
+            wanted = next(waiting)
+            while not late():
+                wanted = waiting.send((yield wanted))
+        except StopIteration as end:
+            return end.value
+        raise psycopg.OperationalError("the server is silent")
+
+    class Impatient(psycopg.Connection):  # type: ignore[misc]
+        def wait(self, waiting: Generator[int, int, Any], *given: Any, **named: Any) -> Any:
+            return super().wait(watched(waiting), *given, **named)
+
+    return Impatient

@@ -65,6 +65,7 @@ else
 end
 """
 PREFIX = "unseen:budget:"
+SILENT_S, CONNECT_S = 8.0, 5.0  # how long a server may say nothing, and how long a connection may take
 
 
 class RedisStore:
@@ -73,11 +74,16 @@ class RedisStore:
     def __init__(self, url: str, *, power: bool) -> None:
         try:
             import redis
+            from redis.backoff import NoBackoff
+            from redis.retry import Retry
         except ImportError:
             raise MissingExtra("store.kind = 'redis'", "redis", "guard-redis") from None
         self._errors = redis.RedisError
         try:
-            self._server: Any = redis.Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5)
+            once = Retry(NoBackoff(), 0)  # a step whose answer was lost was taken, and may not be taken again
+            self._server: Any = redis.Redis.from_url(
+                url, socket_timeout=SILENT_S, socket_connect_timeout=CONNECT_S, retry=once
+            )
             said = self._server.config_get("append*", "maxmemory-policy")
         except (redis.RedisError, ValueError) as error:
             raise FolderError(f"the budgets' Redis server cannot be reached: {type(error).__name__}.") from None

@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS idempotent (token BLOB PRIMARY KEY, request BLOB NOT 
 CREATE INDEX IF NOT EXISTS idempotent_begun ON idempotent (begun);
 """
 CHECKPOINT = 256  # pages; then the log of writes is written over: a flush is dearer while its file grows
-PATIENCE_S = 30.0  # how long one worker waits for another's transaction
+PATIENCE_S = 10.0  # how long one worker waits for another's transaction; a request waits longer than that
 DENIED = {sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 KEEP_S = 86_400.0  # how long an idempotency key is remembered
