@@ -1,9 +1,11 @@
 """What leaves a connection, and in how many writes."""
 
 import asyncio
+import socket
 
 import pytest
 
+from unseen.guard.connection import not_taken
 from unseen.guard.outbox import Delayed, Outbox
 
 HEAD, BODY = b"HTTP/1.1 200 OK\r\n\r\n", b"body"
@@ -64,3 +66,28 @@ def written(*steps):
 )
 def test_what_is_written_in_one_turn_leaves_together_in_its_order(steps, writes):
     assert written(*steps) == writes
+
+
+def test_what_a_client_takes_out_of_the_kernel_is_taken():
+    async def run():
+        opened = asyncio.Queue()
+        server = await asyncio.start_server(lambda *both: opened.put_nowait(both), "127.0.0.1", 0)
+        with socket.create_connection(server.sockets[0].getsockname()) as client:
+            _, writer = await opened.get()
+            delayed = Delayed(writer.transport, Outbox())
+            writer.write(bytes(20_000_000))
+            await asyncio.sleep(0.1)
+            before = not_taken(delayed), delayed.get_write_buffer_size()
+            taken = 0
+            while taken < 1_000_000:
+                taken += len(client.recv(100_000))
+            await asyncio.sleep(0.1)
+            after = not_taken(delayed)
+            delayed.abort()
+        server.close()
+        await server.wait_closed()
+        return before, after, taken
+
+    (before, waiting), after, taken = asyncio.run(run())
+    assert before > waiting
+    assert before - after >= taken // 2

@@ -242,10 +242,8 @@ def test_being_told_to_read_the_policy_again_while_it_begins_ends_no_guard(tmp_p
             assert guard.ask()[0] == 200
             break
         time.sleep(0.05)
-    code, said = guard.end()
+    assert guard.end()[0] == 0
     begun.stderr.close()
-    assert code == 0
-    assert "listens on" in said
 
 
 @pytest.mark.parametrize("address", ["@unseen-{pid}", "{folder}/notify"])

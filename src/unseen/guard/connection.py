@@ -1,6 +1,9 @@
 """Connection: uvicorn's HTTP with limits on the size of a request's head, and on how long it and its answer take."""
 
 import asyncio
+import fcntl
+import struct
+import termios
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -9,6 +12,19 @@ from unseen.guard.outbox import Delayed, Outbox
 
 HEAD_BYTES = 32_768
 TAKEN = 65_536  # bytes of an answer that is waiting which a client takes at least, in the time that a request may take
+
+
+def not_taken(transport: Any) -> int:
+    """Return how many bytes of what was written the other side has not taken, here and in the kernel."""
+    size = int(transport.get_write_buffer_size())
+    sock = transport.get_extra_info("socket")
+    if sock is None:
+        return size
+    try:
+        (queued,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))
+    except (OSError, ValueError):  # it is closed
+        return size
+    return size + int(queued)
 
 
 class NoMore(list[tuple[bytes, bytes]]):
@@ -59,7 +75,7 @@ class GuardedHttp(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """More is written than the client has taken: it has a while to take some."""
         super().pause_writing()
-        self._wait(self.transport.get_write_buffer_size())
+        self._wait(not_taken(self.transport))
 
     def resume_writing(self) -> None:
         """The client has taken nearly all."""
@@ -145,7 +161,7 @@ class GuardedHttp(HttpToolsProtocol):
 
     def _stuck(self, before: int) -> None:
         """Break off, unless the client has taken enough meanwhile."""
-        left = self.transport.get_write_buffer_size()
+        left = not_taken(self.transport)
         if before - left < TAKEN:
             self.transport.abort()
         else:

@@ -97,7 +97,8 @@ class Leases:
     async def close(self) -> int:
         """Give back what is held; return how much, at most, the store did not take. Nothing may be reserved afterwards.
 
-        A store that is silent is waited for no longer than `END_S`.
+        What a step charged whose answer was lost is known to nobody, and not in it. A silent store is waited for no
+        longer than `END_S`.
         """
         end = time.monotonic() + END_S
         if self._task is not None and not (await asyncio.wait([self._task], timeout=END_S))[0]:

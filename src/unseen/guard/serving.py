@@ -192,16 +192,11 @@ class Worker:
         finally:
             for task in filter(None, [self._watching, self._counting, *self._reloads]):
                 task.cancel()
-            self._look_once_more()
+            if self._gateway is not None:
+                self._gateway.watch.tell_again()
             for gateway in filter(None, [*self._old, self._gateway]):
                 await gateway.upstream.close()
             await state.close()
-
-    def _look_once_more(self) -> None:
-        """Show the detectors what came last, and keep a step that the disk did not keep before."""
-        if self._gateway is not None and (self._shared.relay is None or self._shared.relay.looks()):
-            with suppress(Exception):  # whatever it is, the end is orderly
-                self._gateway.watch.catch_up()
 
     def _newest(self, state: State) -> Gateway:
         """Return a gateway of the policy that the other workers hold."""

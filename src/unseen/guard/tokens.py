@@ -95,7 +95,7 @@ class OidcTokens:
             try:
                 self._keys = KeySet.import_key_set(json.loads(await self._read()))
                 self._patience, wait = PATIENCE_S, FRESH_S
-            except (aiohttp.ClientError, OSError, ValueError, KeyError, TypeError, JoseError):
+            except (aiohttp.ClientError, OSError, ValueError, KeyError, TypeError, RecursionError, JoseError):
                 wait = self._patience  # what was known stays known
                 self._patience = min(2 * self._patience, LONGEST_PATIENCE_S)
             self._next = time.monotonic() + wait

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -31,9 +32,11 @@ from unseen.guard.relay import Relay
 from unseen.guard.shape import fingerprint
 from unseen.guard.unusable import alone_in_state, give_to_owner_of, unusable
 
+Waiting = TypeVar("Waiting", Sighting, Query)
 FILE = "actions.json"
 PART = 64
 WAITING = 10_000  # queries kept for the detectors: beyond it the oldest are dropped, and counted
+TOLD = 4  # sightings, at most, that are told again in one look: each rewrites a file
 QUIET_S = 3600.0  # further sightings of one client within this time are one
 LOOK_S = 1.0
 PATIENCE_S = 5.0  # how long `released` waits for the changes of other processes
@@ -145,7 +148,7 @@ class Watch:
     async def _look_at_all(self, relay: Relay | None) -> bool:
         """Look at what this worker and the others have noticed; return whether the others have noticed anything."""
         self.refresh(time.time())
-        self._tell_again()
+        self.tell_again()
         others = False
         while (brought := self._bring(relay)) or self._queue:
             others = others or brought
@@ -180,7 +183,7 @@ class Watch:
 
     def catch_up(self) -> None:
         """Let the detectors look at all that waits, now: for callers outside an event loop."""
-        self._tell_again()
+        self.tell_again(len(self._untold))
         while self._queue:
             for part in parts_of(self._queue.popleft()):
                 self.look(part)
@@ -203,9 +206,15 @@ class Watch:
         except (OSError, UnseenError):
             self._untold.append(sighting)
 
-    def _tell_again(self) -> None:
-        for _ in range(len(self._untold)):
-            self._tell(self._untold.popleft())
+    def tell_again(self, most: int = TOLD) -> None:
+        """Take note of sightings that the disk did not take, up to the first that it does not take now either."""
+        for _ in range(min(most, len(self._untold))):
+            sighting = self._untold.popleft()
+            try:
+                self._saw(sighting)
+            except (OSError, UnseenError):
+                self._untold.appendleft(sighting)
+                return
 
     def _saw(self, sighting: Sighting) -> None:
         with alone_in_state(self._path, patience_s=0.0):  # requests wait meanwhile: rather look again later
@@ -262,8 +271,12 @@ class Watch:
         self._standing = standing
 
     def _forget(self, client: str) -> None:
+        """Forget what a client did, seen or not yet seen."""
         for detector in self._detectors:
             detector.forget(client)
+        _without(self._untold, client)
+        _without(self._queue, client)
+        _without(self._brought, client)
 
     def standing(self, client: Client, now: float) -> None:
         """Raise `Refused` where a client is suspended, or must show a new key."""
@@ -302,6 +315,13 @@ class Watch:
     def _write(self, noun: type, **fields: object) -> None:
         with suppress(OSError, UnseenError):
             self._writer.append(noun, **fields)
+
+
+def _without(waiting: deque[Waiting], client: str) -> None:
+    """Take out what is of a client, in place: the watch of the next policy may have the same deque."""
+    others = [one for one in waiting if one.client != client]
+    waiting.clear()
+    waiting.extend(others)
 
 
 def parts_of(query: Query) -> Iterator[Query]:

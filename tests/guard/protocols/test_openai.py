@@ -195,11 +195,12 @@ def test_a_vector_goes_to_the_input_that_its_index_names():
     first, second = {"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": [2.0]}
     expected = [{"object": "embedding", **first}, {"object": "embedding", **second}]
     assert embedded(first, second) == embedded(second, first) == expected
-    assert embedded({"embedding": [1.0]}, {"embedding": [2.0]}) == expected
+    for none in ({}, {"index": None}):
+        assert embedded({**none, "embedding": [1.0]}, {**none, "embedding": [2.0]}) == expected
 
 
 @pytest.mark.parametrize(
-    "places", [(0, 0), (1, 2), (-1, 0), (True, 0), (0.0, 1), ("0", "1"), (None, None), ([0], [1]), (10**30, 0)]
+    "places", [(0, 0), (1, 2), (-1, 0), (True, 0), (0.0, 1), ("0", "1"), (None, 1, 1), ([0], [1]), (10**30, 0)]
 )
 def test_an_answer_whose_indices_are_not_one_for_each_input_is_withheld(places):
     with pytest.raises(Refused) as refused:

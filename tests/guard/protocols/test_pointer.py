@@ -193,6 +193,18 @@ def test_an_array_that_may_be_a_ranking_is_dropped_and_one_value_a_record_is_not
     left, dropped = hardened(content, PROBABILITIES, records=2)
     assert (list(left), left["nested"], dropped) == (["a", "each", "nested", "p", "z"], {}, 2)
     assert hardened(content, PROBABILITIES, records=2, strict=False)[0]["ranked"] == ["dog", "cat", "cow"]
+    nested = [["a", "b"], ["b", "a"]], [[["a"], ["b"]], [["b"], ["a"]]], [{"x": ["a", "b"]}, {"x": ["b", "a"]}]
+    left = [hardened({**content, "ranked": one}, PROBABILITIES, records=2)[0].get("ranked") for one in nested]
+    assert left == [None, None, [{}, {}]]
+    one = {
+        "p": [0.26, 0.74],
+        "nested": [["a"], ["c"], ["b"]],
+        "deep": [["a", "c", "b"]],
+        "two": ["a", "c"],
+        "one": ["a"],
+    }
+    left, dropped = hardened(one, PROBABILITIES)
+    assert ({name: left[name] for name in left if name != "p"}, dropped) == ({"deep": [], "one": ["a"]}, 3)
     whole, dropped = hardened([{"p": [0.26, 0.74], "label": "dog"}, {"q": "x"}], {"/0/p": "probabilities"})
     assert (whole[0]["label"], dropped) == ("dog", 0)
 

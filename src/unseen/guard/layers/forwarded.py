@@ -14,6 +14,8 @@ from unseen.guard.stream import hardened_events
 from unseen.guard.upstream import Upstream, refused_by, too_long
 from unseen.guard.wire import decode, encode
 
+LONGER = 6  # times what the model's answer may have: seventeen digits stand where there were one or two
+
 
 class Forwarded:
     """Asks, hardens, replies. What the model's server says beyond what the policy knows stays here."""
@@ -22,7 +24,7 @@ class Forwarded:
         self._upstream = upstream
         self._controls_of = controls_of
         self._shadow = policy.guard.mode == "shadow"
-        self._most = policy.upstream.max_response_bytes
+        self._most = LONGER * policy.upstream.max_response_bytes
         self._strict = policy.guard.strict and not self._shadow
 
     async def __call__(self, exchange: Exchange) -> Reply:
@@ -45,7 +47,7 @@ class Forwarded:
         hardened = exchange.adapter.harden(question, _read(content), answering)
         exchange.dropped += answering.dropped
         leaves = padded(encode(hardened))
-        if len(leaves) > self._most:  # rounded numbers may be longer than the model's
+        if len(leaves) > self._most:
             raise too_long(200)
         return Reply(200, body=leaves)
 

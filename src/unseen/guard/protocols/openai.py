@@ -203,7 +203,7 @@ def _answers(body: dict[str, Any]) -> int:
 
 def _in_place(data: list[dict[str, Any]]) -> list[Any]:
     """Return the embeddings in the order of the inputs: `index` says it, and where there is none the answer's order."""
-    places = [one.get("index", at) for at, one in enumerate(data)]
+    places = [at if one.get("index") is None else one["index"] for at, one in enumerate(data)]
     if not all(type(place) is int for place in places) or sorted(places) != list(range(len(data))):
         raise unreadable()
     placed = dict(zip(places, data, strict=True))

@@ -62,29 +62,35 @@ class Pointers:
         except RecursionError:
             raise unreadable() from None
 
-    def _walk(self, value: Any, here: Parts, question: Question, answering: Answering) -> Any:
+    def _walk(self, value: Any, here: Parts, question: Question, answering: Answering, *, listed: bool = False) -> Any:
+        """Return what leaves of a value; `listed` says whether it stands in an array."""
         if here in self._outputs:
             return self._answer(self._outputs[here], value, question.records, answering)
         if isinstance(value, dict):
-            walked = {name: self._entry(value[name], (*here, name), question, answering) for name in sorted(value)}
+            walked = {
+                name: self._entry(value[name], (*here, name), question, answering, listed) for name in sorted(value)
+            }
             return {name: inner for name, inner in walked.items() if inner is not DROPPED}
         if isinstance(value, list):
-            if answering.strict and here not in self._led and _may_rank(value, question.records):
+            single = not listed and len(value) == question.records and not any(isinstance(one, list) for one in value)
+            if answering.strict and here not in self._led and not single and len(value) > 1 and _says_words(value):
                 answering.dropped += 1
                 return DROPPED
-            walked_rows = [self._walk(inner, (*here, str(at)), question, answering) for at, inner in enumerate(value)]
+            walked_rows = [
+                self._walk(inner, (*here, str(at)), question, answering, listed=True) for at, inner in enumerate(value)
+            ]
             return [inner for inner in walked_rows if inner is not DROPPED]
         if answering.strict and _holds_a_number(value):
             answering.dropped += 1
             return DROPPED
         return value
 
-    def _entry(self, value: Any, here: Parts, question: Question, answering: Answering) -> Any:
+    def _entry(self, value: Any, here: Parts, question: Question, answering: Answering, listed: bool) -> Any:
         """Return what is in one field, or nothing where its name says a number and no pointer leads through it."""
         if answering.strict and FRACTION.search(here[-1]) and here not in self._led:
             answering.dropped += 1
             return DROPPED
-        return self._walk(value, here, question, answering)
+        return self._walk(value, here, question, answering, listed=listed)
 
     def _answer(self, kind: Kind, value: Any, records: int, answering: Answering) -> Any:
         if isinstance(value, list) and len(value) == records and (records > 1 or isinstance(value[0], list | dict)):
@@ -118,9 +124,9 @@ def _refuse_others(value: Any, here: Parts, let_through: set[Parts]) -> None:
         _refuse_others(one, (*here, name), let_through)
 
 
-def _may_rank(value: list[Any], records: int) -> bool:
-    """Whether the order of what is in an array may say more than its places."""
-    return len(value) not in {0, 1, records} and any(isinstance(inner, str | dict) for inner in value)
+def _says_words(value: Any) -> bool:
+    """Whether a text or an object stands somewhere in an array: then its order may be a ranking."""
+    return any(map(_says_words, value)) if isinstance(value, list) else isinstance(value, str | dict)
 
 
 def _holds_a_number(value: Any) -> bool:
