@@ -12,8 +12,9 @@ import uvicorn
 
 from unseen.guard.asgi import App
 from unseen.guard.gateway import Gateway, open_state
+from unseen.guard.listening import QuietServer
+from unseen.guard.opening import open_gateway
 from unseen.guard.policy import policy_from
-from unseen.guard.serving import QuietServer, open_gateway
 from unseen.guard.upstream import Answer
 
 SECRET = "0123456789abcdef-0123456789ABCDEF-test"
@@ -125,7 +126,7 @@ async def running(read, upstream=None, **server):
 
 def settings(read):
     """The settings that the guard serves with, and a short end."""
-    from unseen.guard.serving import server_settings
+    from unseen.guard.listening import server_settings
 
     return server_settings(read) | {"timeout_graceful_shutdown": 1}
 

@@ -15,9 +15,9 @@ from tests.test_docs import default_of
 from unseen.guard import policy
 from unseen.guard.connection import HEAD_BYTES
 from unseen.guard.detectors import DETECTORS
+from unseen.guard.listening import server_settings
 from unseen.guard.policy import policy_from
 from unseen.guard.proposing import PROTOCOLS
-from unseen.guard.serving import server_settings
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "guard.md").read_text(encoding="utf-8")

@@ -19,12 +19,12 @@ from tests.guard.guards import SECRET
 from tests.guard.stores.servers import free_port
 
 from unseen.guard.keys import KeyRing
+from unseen.guard.listening import listen
 from unseen.guard.log.chain import public_of, signing_key
 from unseen.guard.log.entries import Asked, Done
 from unseen.guard.log.reading import entries
 from unseen.guard.log.verifying import verify
 from unseen.guard.secrets import derive
-from unseen.guard.serving import _listen
 from unseen.guard.stores.sqlite import SqliteStore
 
 COMMAND = "import sys; from unseen.guard.commands import main; sys.exit(main())"
@@ -262,7 +262,7 @@ def test_a_service_manager_is_told_once_that_the_guard_answers(tmp_path, model, 
 
 def test_what_the_guard_listens_on_is_its_own(tmp_path):
     del tmp_path
-    with _listen("127.0.0.1", 0) as sock:
+    with listen("127.0.0.1", 0) as sock:
         assert not sock.get_inheritable()
 
 

@@ -18,12 +18,13 @@ from unseen.guard.client import Client
 from unseen.guard.detector import Query, Sighting
 from unseen.guard.detectors import listed
 from unseen.guard.log.entries import Done, Seen
+from unseen.guard.opening import open_gateway
 from unseen.guard.policy import Actions, read_policy
 from unseen.guard.refusal import Refused
 from unseen.guard.secrets import derive
-from unseen.guard.serving import Shared, Worker, open_gateway
 from unseen.guard.shape import coarse_forms, fingerprint
 from unseen.guard.watching import Watch, parts_of, read_standings, released
+from unseen.guard.worker import Shared, Worker
 
 
 class Alarm:

@@ -9,8 +9,8 @@ from typing import Any
 from unseen.guard.asgi import App, Receive, Send, live
 from unseen.guard.checking import refuse_useless
 from unseen.guard.gateway import Gateway, open_state
+from unseen.guard.opening import open_gateway
 from unseen.guard.policy import Policy, policy_from, read_policy
-from unseen.guard.serving import open_gateway
 from unseen.guard.upstreams.application import OUTER, Application, ApplicationUpstream
 
 

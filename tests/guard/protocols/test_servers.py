@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from tests.guard.guards import policy, running
 from tests.guard.protocols.servers import kserve, mlserver
 
-from unseen.guard.serving import QuietServer
+from unseen.guard.listening import QuietServer
 
 X, Y = load_iris(return_X_y=True)
 ROWS = X[::15].round(2)
