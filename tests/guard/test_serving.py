@@ -305,8 +305,9 @@ def test_workers_share_a_budget_and_a_dead_one_is_replaced(tmp_path, model):
         answered = sum(entry.records for entry in guard.log() if entry.status == 200)
         assert answered <= 120
         assert answered >= 120 - 4 * 4  # a lease is stranded by the worker that died, and held by those that live
-        code, _ = guard.end()
+        code, said = guard.end()
         assert code == 0
+        assert "worker 0 was killed (signal 9); another takes its place" in said
         assert {verdict.bad for verdict in guard.verdicts()} == {""}
 
 

@@ -235,6 +235,18 @@ def test_a_step_does_not_wait_for_who_holds_the_standings(tmp_path):
     assert refusal(watched, "bad", DAY) == 403
 
 
+def test_what_another_detector_sees_within_the_hour_is_written_down_once_and_takes_no_step(tmp_path):
+    watched = watch(tmp_path, ladder=("alert", "suspend"))
+    for when, detector in ((0.0, "near"), (10.0, "near"), (20.0, "decoys"), (30.0, "decoys"), (3_700.0, "decoys")):
+        watched._tell(Sighting(detector, "bad", when, 1.0, {}))
+    entries = [(name, fields.get("detector") or fields["what"]) for name, fields in watched._writer.entries]
+    assert entries == [("Seen", "near"), ("Done", "alert"), ("Seen", "decoys"), ("Seen", "decoys"), ("Done", "suspend")]
+    assert read_standings(tmp_path)["bad"].sightings == 2
+    watched.release("bad")
+    watched._tell(Sighting("decoys", "bad", 3_800.0, 1.0, {}))
+    assert [fields.get("detector") for _, fields in watched._writer.entries][-2:] == ["decoys", None]
+
+
 def test_who_is_released_is_not_taken_up_again_for_what_waited(tmp_path):
     watched = watch(tmp_path, ladder=("suspend",))
     with alone(tmp_path / "actions.json"):

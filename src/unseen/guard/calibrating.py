@@ -129,7 +129,7 @@ def calibrate_near_duplicates(
             best = tau, threshold
     if best is None:
         needed = "vectors of two clients or more, of one width, in the half that chooses"
-        raise InputError(f"near-duplicates: calibration needs {needed}.")
+        raise InputError(f"calibration needs {needed}.")
     tau, threshold = best
     return _measured(chosen, held, partial(make, tau=tau, clients=1), threshold, target, {"tau": tau})
 

@@ -24,8 +24,10 @@ def calibrate_from(path: Path, target: float, seed: int) -> str:
         raise DataError(f"the rate of client-days that may be flagged must be between 0 and 1, got {target:g}.")
     past = _read(path)
     found = [_measured(one) for one in _calibrations(past, target, seed)]
+    if not past:
+        raise DataError(f"{path} holds no query.")
     if not any(isinstance(one, Calibration) for one in found):
-        raise DataError(f"{path} holds too little to choose any threshold: {found[0] if found else 'no queries'}")
+        raise DataError(f"{path} holds too little to choose any threshold: {found[0]}")
     return "\n".join(line for one in found for line in _lines(one)) + "\n"
 
 
@@ -40,6 +42,8 @@ def _read(path: Path) -> list[PastQuery]:
     try:
         with path.open("rb") as lines:
             return list(read_past(line for line in lines if line.strip()))
+    except InputError as error:
+        raise DataError(f"{path}: {error}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None
 

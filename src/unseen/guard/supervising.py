@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +14,14 @@ STEP_S = 0.1
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 Work = Callable[[int, int], int]
+
+
+def _tell(number: int, code: int) -> None:
+    ended = f"was killed (signal {-code})" if code < 0 else f"ended (exit code {code})"
+    said = (
+        f"unseen guard: worker {number} {ended}; another takes its place. What it held of budgets may stay charged.\n"
+    )
+    sys.stderr.write(said)
 
 
 class Supervisor:
@@ -51,6 +60,7 @@ class Supervisor:
             if self._stopping:
                 worst = max(worst, code)
                 continue
+            _tell(number, code)
             self._pause(AGAIN_S if closed else RESTART_S)
             if not self._stopping:  # it may have been told to stop meanwhile
                 self._start(number)

@@ -37,7 +37,7 @@ FILE = "actions.json"
 PART = 64
 WAITING = 10_000  # queries kept for the detectors: beyond it the oldest are dropped, and counted
 TOLD = 4  # sightings, at most, that are told again in one look: each rewrites a file
-QUIET_S = 3600.0  # further sightings of one client within this time are one
+QUIET_S = 3600.0  # further sightings of one client within this time are one, whatever detectors see it
 LOOK_S = 1.0
 PATIENCE_S = 5.0  # how long `released` waits for the changes of other processes
 REST_S = 0.05  # how long the detectors leave the requests alone
@@ -84,6 +84,7 @@ class Watch:
         self._queue: deque[Query] = deque(maxlen=WAITING)
         self._brought: deque[Query] = deque()  # from other workers
         self._untold: deque[Sighting] = deque(maxlen=WAITING)  # that the disk did not take
+        self._told: dict[tuple[str, str], float] = {}  # when a detector's sighting of a client was last written down
         self._standing: dict[str, Standing] = {}
         self._key = b""  # of the detectors' fingerprints, once `learn` has brought it
         self._marked = any(isinstance(detector, BY_FINGERPRINT) for detector in detectors)
@@ -106,7 +107,7 @@ class Watch:
     def follow(self, old: "Watch") -> None:
         """Take the place of an earlier policy's watch, with all that waits there and that its last requests add."""
         self._queue, self._brought, self.dropped = old._queue, old._brought, old.dropped  # noqa: SLF001 - one of its own
-        self._untold = old._untold  # noqa: SLF001
+        self._untold, self._told = old._untold, old._told  # noqa: SLF001
 
     def notice(self, exchange: Exchange) -> None:
         """Keep a question that was answered for the detectors. Takes little time, and fails nobody."""
@@ -220,13 +221,12 @@ class Watch:
         with alone_in_state(self._path, patience_s=0.0):  # requests wait meanwhile: rather look again later
             self._load()
             standing = self._standing.get(sighting.client, Standing())
-            if sighting.when - standing.seen < QUIET_S and standing.sightings:
-                return
-            self._note(sighting, standing)
+            if standing.sightings == 0 or sighting.when - standing.seen >= QUIET_S:
+                self._note(sighting, standing)
+            elif sighting.when - self._told.get((sighting.client, sighting.detector), float("-inf")) >= QUIET_S:
+                self._write_down(sighting)  # another detector within the hour: evidence, and no further step
 
     def _note(self, sighting: Sighting, standing: Standing) -> None:
-        evidence = {name: float(value) for name, value in sighting.evidence.items()}
-        strength = round(sighting.strength, 3)
         step = self._actions.ladder[min(standing.sightings, len(self._actions.ladder) - 1)]
         due = sighting.when + self._chance.uniform(*self._actions.delay_s)
         steps = standing.steps if step in standing.steps or self._shadow else {**standing.steps, step: due}
@@ -238,9 +238,17 @@ class Watch:
             self._standing = known
             raise
         self.sightings += 1
-        self._write(Seen, client=sighting.client, detector=sighting.detector, strength=strength, evidence=evidence)
+        self._write_down(sighting)
         if step not in standing.steps and RANK[step] > 0:
             self._write(Done, what=f"{'would-' if self._shadow else ''}{step}", client=sighting.client)
+
+    def _write_down(self, sighting: Sighting) -> None:
+        evidence = {name: float(value) for name, value in sighting.evidence.items()}
+        strength = round(sighting.strength, 3)
+        self._write(Seen, client=sighting.client, detector=sighting.detector, strength=strength, evidence=evidence)
+        if len(self._told) >= WAITING:
+            self._told.clear()
+        self._told[sighting.client, sighting.detector] = sighting.when
 
     def refresh(self, now: float) -> None:
         """Read the file again where another process changed it."""
@@ -274,6 +282,8 @@ class Watch:
         """Forget what a client did, seen or not yet seen."""
         for detector in self._detectors:
             detector.forget(client)
+        for name in [name for name in self._told if name[0] == client]:
+            del self._told[name]
         _without(self._untold, client)
         _without(self._queue, client)
         _without(self._brought, client)
