@@ -1,6 +1,7 @@
 """The commands: what a person sees, and every wrong input in one sentence."""
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -15,6 +16,7 @@ from unseen.guard.commands import main
 from unseen.guard.detectors import from_settings
 from unseen.guard.exports import FORMATS
 from unseen.guard.policy import read_policy
+from unseen.guard.tenant_keys import tenant_key_path
 
 
 @pytest.fixture
@@ -156,6 +158,61 @@ def test_keys_that_are_no_text_are_said_to_be_damaged(home, capsys, arguments):
     assert "keys.json does not hold keys" in err
 
 
+def test_messages_about_the_state_say_where_it_is(home, capsys):
+    run(capsys, "init")
+    state = home / "guard-state"
+    assert f"there is no state in {state}: is this" in run(capsys, "status", "policy.toml")[2]
+    assert run(capsys, "keys", "list", "policy.toml") == (0, "", f"no keys in {state}\n")
+    assert f"a new state begins in {state}\n" in run(capsys, "keys", "add", "policy.toml", "--tenant", "a")[2]
+    assert "new state" not in run(capsys, "keys", "add", "policy.toml", "--tenant", "a")[2]
+    assert run(capsys, "keys", "list", "policy.toml")[2] == ""
+
+
+def test_a_tier_that_a_running_guard_may_not_know_yet_is_said(home, capsys):
+    import asyncio
+
+    run(capsys, "init")
+    assert "SIGHUP" not in run(capsys, "keys", "add", "policy.toml", "--tenant", "a")[2]
+
+    async def begin():
+        async with opened(read_policy("policy.toml"), FakeModel()):
+            pass
+
+    asyncio.run(begin())
+    assert "SIGHUP" not in run(capsys, "keys", "add", "policy.toml", "--tenant", "a")[2]
+    path = home / "policy.toml"
+    path.write_text(path.read_text().replace("[budgets]", "[tiers.gold]\nbudget = { per_day = 5 }\n[budgets]"))
+    said = "tier gold: a guard that runs knows it once it has read the policy again (SIGHUP)\n"
+    assert said in run(capsys, "keys", "add", "policy.toml", "--tenant", "a", "--tier", "gold")[2]
+
+
+def test_status_shows_caps_and_what_is_not_due_any_more(home, capsys):
+    import asyncio
+
+    run(capsys, "init")
+    token = run(capsys, "keys", "add", "policy.toml", "--tenant", "acme")[1].strip()
+    name = token.split("_")[1]
+
+    async def ask():
+        async with opened(read_policy("policy.toml"), FakeModel()) as gateway:
+            await asked(gateway, ROW, key=token)
+            gateway.state.keys.successor(name)
+
+    asyncio.run(ask())
+    steps = '{"log": 9e9, "alert": 9e9, "tighten": 9e9}'
+    (home / "guard-state" / "actions.json").write_text(f'{{"x": {{"sightings": 3, "steps": {steps}}}}}')
+    out = run(capsys, "status", "policy.toml")[1]
+    assert re.search(rf"^  key:{name}:day:\S+: 1 of 1,000$", out, re.MULTILINE), out
+    assert f"  key:{name}:lifetime: 1 of 50,000\n" in out
+    assert re.search(r"^  total:day:\S+: 1 of 20,000$", out, re.MULTILINE)
+    assert "  x: 3 sightings; log, alert, tighten (due)\n" in out
+    path = home / "policy.toml"
+    path.write_text(path.read_text().replace(", lifetime = 50000", "").replace("total = {", "# total = {"))
+    out = run(capsys, "status", "policy.toml")[1]
+    assert f"  key:{name}:lifetime: 1\n" in out
+    assert re.search(r"^  total:day:\S+: 1$", out, re.MULTILINE)
+
+
 def test_a_whole_key_in_the_place_of_its_id_is_taken_and_never_shown(home, capsys):
     run(capsys, "init")
     token = run(capsys, "keys", "add", "policy.toml", "--tenant", "acme")[1].strip()
@@ -190,9 +247,11 @@ def test_a_refused_policy_has_exit_code_1_and_the_reason(home, capsys):
         (["keys", "add", "policy.toml", "--tenant", ""], "a tenant is"),
         (["keys", "revoke", "policy.toml", "nobody"], "no key 'nobody'"),
         (["log", "verify", "policy.toml"], "no log in"),
+        (["log", "show", "policy.toml", "--key", "x"], "no log in"),
+        (["log", "export", "policy.toml"], "no log in"),
         (["log", "verify", "policy.toml", "--public-key", "x"], "64 hexadecimal"),
         (["log", "shred", "policy.toml", "--tenant", "a"], "no fingerprint key"),
-        (["status", "policy.toml"], "has not run yet"),
+        (["status", "policy.toml"], "/guard-state: is this the folder that the guard is started in?"),
         (["release", "policy.toml", "x"], "nothing was noticed"),
         (["calibrate", "nowhere.jsonl"], "cannot be read"),
         (["calibrate", "policy.toml"], "line 1 is no past query"),
@@ -239,8 +298,37 @@ def test_the_log_is_verified_shown_exported_and_shredded(home, capsys):
     code, out, _ = run(capsys, "log", "verify", "policy.toml")
     assert code == 1
     assert "BROKEN at record 2" in out
+    for arguments in (["show", "policy.toml", "--key", name], ["export", "policy.toml", "--format", "jsonl"]):
+        code, out, err = run(capsys, "log", *arguments)
+        assert (code, "(worker-0), and what is damaged or gone is left out" in err) == (1, True)
+        assert out
     assert run(capsys, "log", "shred", "policy.toml", "--tenant", "acme")[0] == 0
     assert run(capsys, "log", "shred", "policy.toml", "--tenant", "acme")[0] == 2
+
+
+@pytest.mark.parametrize("command", ["shred", "release"])
+def test_what_cannot_be_written_down_is_not_done(home, capsys, monkeypatch, command):
+    from unseen.guard import gateway, watching
+
+    def no_place(*_):
+        raise FolderError("no place.")
+
+    run(capsys, "init")
+    with monkeypatch.context() as patched:
+        patched.setattr(gateway, "_free_place", no_place)
+        (home / "guard-state").mkdir(mode=0o700, exist_ok=True)
+        watching._keep(home / "guard-state" / watching.FILE, {"x": watching.Standing(1, 1.0, {})})
+        path = tenant_key_path(home / "guard-state", "acme")
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(bytes(32))
+        told = {
+            "shred": ["log", "shred", "policy.toml", "--tenant", "acme"],
+            "release": ["release", "policy.toml", "x"],
+        }
+        code, out, err = run(capsys, *told[command])
+    assert (code, out, "no place" in err) == (2, "", True)
+    assert path.exists()
+    assert "x" in watching.read_standings(home / "guard-state")
 
 
 def test_calibrate_prints_what_a_policy_takes(home, capsys):

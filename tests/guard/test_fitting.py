@@ -56,6 +56,20 @@ def test_every_way_to_write_one_record_has_one_form_and_one_place(content):
     assert form_and_place(MLFLOW, content) == form_and_place(MLFLOW, {"instances": [[41, 1.23]]})
 
 
+@pytest.mark.parametrize(
+    ("route", "content"),
+    [
+        (MLFLOW, {"inputs": [[1] * 13]}),
+        (Route(protocol="mlflow", scales=(1.0, 2.0)), {"inputs": [[1] * 13]}),
+        (Route(protocol="open-inference-v2", scales=(1.0, 2.0)), {"inputs": [tensor("x", [1] * 13, shape=[1, 13])]}),
+    ],
+)
+def test_a_record_with_other_than_the_values_of_the_policy_is_told_both_counts(route, content):
+    with pytest.raises(Refused) as found:
+        read(route, content)
+    assert found.value.sentence == "A record must have 2 values; this one has 13."
+
+
 def test_scales_follow_the_features_of_the_policy():
     route = Route(protocol="mlflow", features=("wage", "age"), scales=(100.0, 1.0))
     assert vectors(read(route, {"inputs": [{"age": 41, "wage": 700}]}).rows, route).tolist() == [[7.0, 41.0]]

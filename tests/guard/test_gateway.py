@@ -91,6 +91,19 @@ def test_the_other_header_opens_too_and_scopes_close(tmp_path):
     assert conversation(tmp_path, talk) == [403, 200, 403]
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
+def test_a_client_is_told_which_method_a_route_needs_where_it_may_use_that_route(tmp_path, method):
+    async def talk(gateway, key):
+        _, narrow = gateway.state.keys.add(tenant="acme", tier="basic", scopes=["another"])
+        found = [await asked(gateway, b"", key=one, method=method) for one in (key, narrow)]
+        return [(status, json.loads(body)["error"]["message"]) for status, _, body in found]
+
+    allowed, other = conversation(tmp_path, talk)
+    assert allowed == (405, "POST is needed here.")
+    unknown = (404, "The policy names no such route.")
+    assert other == (unknown if method == "GET" else (405, "Only GET and POST are understood."))
+
+
 @pytest.mark.parametrize(
     ("change", "status"),
     [
@@ -98,7 +111,9 @@ def test_the_other_header_opens_too_and_scopes_close(tmp_path):
         ({"path": "/invocations/"}, 404),
         ({"path": "/../invocations"}, 404),
         ({"method": "PUT"}, 405),
-        ({"method": "GET"}, 404),
+        ({"method": "GET"}, 405),
+        ({"method": "GET", "path": "/other"}, 404),
+        ({"idempotency_key": ""}, 400),
         ({"content_type": "text/csv"}, 415),
         ({"content_encoding": "gzip"}, 415),
         ({"body": b"{"}, 400),
@@ -303,6 +318,34 @@ def test_a_refusal_that_was_charged_is_charged_once_and_repeated(tmp_path, model
     assert [(entry.reason, entry.replayed) for entry in log(tmp_path)] == [(reason, False), (code, True), (code, True)]
 
 
+@pytest.mark.parametrize("shadow", [False, True])
+@pytest.mark.parametrize(
+    ("model", "charged"),
+    [
+        (FakeModel(status=500), True),
+        (FakeModel(status=422), True),
+        (FakeModel(answer="odd"), True),
+        (FakeModel(fails=gone()), False),
+        (FakeModel(fails=late()), False),
+    ],
+)
+def test_a_failure_says_that_it_was_charged_where_it_was(tmp_path, model, charged, shadow):
+    async def talk(gateway, key):
+        return json.loads((await asked(gateway, ROW, key=key))[2])["error"]["message"]
+
+    changes = {"guard": {"mode": "shadow"}} if shadow else {}
+    said = conversation(tmp_path, talk, model, **changes)
+    assert sum(used(tmp_path, "key:").values()) == charged
+    assert (", and this was charged" in said) == charged
+
+
+def test_a_failure_that_told_of_the_model_alone_says_nothing_of_charges(tmp_path):
+    async def talk(gateway, key):
+        return json.loads((await asked(gateway, b"", key=key, method="GET", path="/ping"))[2])["error"]["message"]
+
+    assert conversation(tmp_path, talk, FakeModel(status=500)).endswith("status 500; try again.")
+
+
 @pytest.mark.parametrize("named", [{}, {"idempotency_key": "one"}])
 def test_only_a_refusal_that_is_not_kept_says_to_try_again_as_it_was(tmp_path, named):
     async def talk(gateway, key):
@@ -310,7 +353,8 @@ def test_only_a_refusal_that_is_not_kept_says_to_try_again_as_it_was(tmp_path, n
 
     first, again = conversation(tmp_path, talk, FakeModel(status=500))
     assert first == again
-    assert first.endswith("; try again with another idempotency key." if named else "; try again.")
+    end = "try again with another idempotency key." if named else "try again."
+    assert first.endswith(f"status 500, and this was charged; {end}")
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,103 @@ def test_a_policy_that_no_guard_can_serve_is_refused_at_once(tmp_path):
     assert not (tmp_path / "state" / "log").exists()
 
 
+def without_secret(folder):
+    """A policy whose secret is nowhere."""
+    return policy(folder, guard={"secret": "env:UNSEEN_GUARD_NO_SUCH_SECRET"})
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_guard_that_cannot_be_opened_fails_the_start_with_its_sentence(tmp_path, listens):
+    began, sent = [], []
+
+    @contextlib.asynccontextmanager
+    async def life(app):
+        began.append(app)
+        yield
+
+    async def receive():
+        return {"type": "lifespan.startup"}
+
+    async def send(message):
+        sent.append(message)
+
+    app = Starlette(lifespan=life) if listens else knows_http_only
+    guarded = Middleware(app, without_secret(tmp_path))
+    with pytest.raises(PolicyError):
+        asyncio.run(guarded({"type": "lifespan"}, receive, send))
+    assert [one["type"] for one in sent] == ["lifespan.startup.failed"]
+    assert "UNSEEN_GUARD_NO_SUCH_SECRET" in sent[0]["message"]
+    assert began == []
+
+
+SERVED = """
+import sys
+from pathlib import Path
+import uvicorn
+from starlette.applications import Starlette
+from unseen.guard import Middleware
+from tests.guard.guards import policy
+
+uvicorn.run(Middleware(Starlette(), policy=policy(Path(sys.argv[1]))), port=0)
+"""
+
+
+def test_a_server_prints_why_the_guard_cannot_be_opened_and_ends(tmp_path):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "log").touch()  # where a folder should be
+    command = [sys.executable, "-c", SERVED, str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert f"unseen guard: {tmp_path / 'state' / 'log'} cannot be read or written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mounted_guard_that_cannot_be_opened_tells_the_operator_once_and_clients_nothing(tmp_path, caplog):
+    app = Starlette(routes=[Mount("/ml", Middleware(Starlette(), without_secret(tmp_path)))])
+    with TestClient(app) as client:
+        found = [client.post("/ml/invocations", json=ROW) for _ in range(3)]
+    assert [one.status_code for one in found] == [503] * 3
+    said = {"message": "The guard is not open, and answers nothing.", "type": "not_open", "code": "not_open"}
+    assert [one.json() for one in found] == [{"error": said}] * 3
+    (told,) = [record for record in caplog.records if record.name == "unseen.guard"]
+    assert (told.levelname, told.exc_info) == ("ERROR", None)
+    assert "UNSEEN_GUARD_NO_SUCH_SECRET" in told.getMessage()
+
+
+def test_a_mounted_guard_opens_once_it_can(tmp_path, monkeypatch):
+    guarded = Middleware(Starlette(), without_secret(tmp_path))
+    with TestClient(Starlette(routes=[Mount("/ml", guarded)])) as client:
+        first = client.post("/ml/invocations", json=ROW).status_code
+        monkeypatch.setenv("UNSEEN_GUARD_NO_SUCH_SECRET", SECRET)
+        second = client.post("/ml/invocations", json=ROW).status_code
+        client.portal.call(guarded.aclose)
+    assert (first, second) == (503, 401)
+
+
+@pytest.mark.parametrize("keys", [0, 1])
+def test_a_guard_that_no_key_opens_says_so_once(tmp_path, caplog, keys):
+    ring = KeyRing(tmp_path / "state", derive(SECRET.encode(), "keys"))
+    for _ in range(keys):
+        ring.add(tenant="acme", tier="basic")
+    with TestClient(Middleware(Starlette(), policy(tmp_path))) as client:
+        assert [client.post("/invocations", json=ROW).status_code for _ in range(2)] == [401, 401]
+    told = [record.levelname for record in caplog.records if "no key that opens" in record.getMessage()]
+    assert told == ["WARNING"] * (1 - keys)
+
+
+def test_an_application_that_cannot_begin_leaves_no_guard_open(tmp_path):
+    @contextlib.asynccontextmanager
+    async def life(app):
+        raise KeyError("no model")
+        yield
+
+    with pytest.raises(KeyError), TestClient(Middleware(Starlette(lifespan=life), policy(tmp_path))):
+        pass
+    assert ended(tmp_path) == [True]
+
+
 @contextlib.contextmanager
 def served(folder, answer, *, path="/invocations", **settings):
     """A client with a key, of a guarded application in which `answer(request)` answers at `path`."""
@@ -382,6 +479,7 @@ def test_an_application_that_fails_as_it_begins_is_not_said_to_have_begun(tmp_pa
 
     with pytest.raises(KeyError), TestClient(Middleware(broken, policy=policy(tmp_path))):
         pass
+    assert ended(tmp_path) == [True]
 
 
 ALONE = """

@@ -117,8 +117,15 @@ def test_what_no_guard_could_serve_is_refused_with_its_place(tmp_path, changes, 
 
 TIER = {"budget": {"per_day": 5}}
 NEAR = {"budget": {"per_day": 5, "per_neighbourhood": 3}}
+STEP = {"name": "value-rounding", "step": 0.5}
 KEYED = TIER | {"controls": [{"name": "keyed-noise", "scale": 0.1}]}
 CLOSED = [{"protocol": "mlflow", "features": ["a"]}]
+
+
+OPENAI, EMBEDDING = [{"protocol": "openai"}], [{"protocol": "openai", "name": "words", "embeddings": True}]
+ASKS = {"parameters": ["logprobs"], "controls": [{"name": "no-logprobs"}]}
+APART, LATER = ", an hour apart at the earliest", "begin 10 to 120 minutes later"
+JSON = {"protocol": "json", "records": "/x", "outputs": {"/p": "probabilities"}}
 
 
 def noise(scale):
@@ -181,6 +188,8 @@ TABULAR = [
         ({"routes": [{"protocol": "mlflow", "scales": [1.0, 0.0]}]}, "routes 1", "above 0"),
         ({"guard": {"admin": "0.0.0.0:9", "admin_token": "env:T"}}, "guard.admin", "loopback"),
         ({"guard": {"admin": "127.0.0.1:9"}}, "guard.admin_token", "needs one"),
+        ({"routes": [{"protocol": "mlflow", "path": "invocations"}]}, "routes 1", "write '/invocations'"),
+        ({"routes": [{"protocol": "openai", "path": "v1"}]}, "routes 1", "write '/v1'"),
         ({"detectors": {"near-duplicate": {}}}, "detectors", "did you mean"),
         ({"actions": {"delay_s": [60, 5]}}, "actions.delay_s", "the least first"),
         ({"actions": {"ladder": ["suspend"], "delay_s": [0, 1]}}, "actions.delay_s", "which query was noticed"),
@@ -262,6 +271,33 @@ def test_useless_and_dangerous_settings_are_refused_with_the_reason(tmp_path, ch
         ),
         ({"routes": [{"protocol": "open-inference-v2"}]}, "set path, such as '/v2/models/credit'"),
         ({"routes": [{"protocol": "kserve-v1"}]}, "set path, such as '/v1/models/credit'"),
+        *(
+            ({"upstream": {"url": f"http://127.0.0.1:1{path}"}}, "the guard adds the path of each route to it")
+            for path in ("/invocations", "/a/invocations/", "/v1", "/v2/", "/v2/models/credit/infer", "/v1/embeddings")
+        ),
+        (
+            {"upstream": {"url": "http://127.0.0.1:1/ask"}, "routes": [JSON | {"path": "/ask"}]},
+            "it would ask http://127.0.0.1:1/ask/ask",
+        ),
+        (
+            {"routes": CLOSED, "detectors": {"near-duplicates": {"tau": 1.0}}},
+            "near-duplicates measure distance in the features'",
+        ),
+        ({"routes": OPENAI, "tiers": {"a": TIER | {"parameters": ["logprob"]}}}, "did you mean 'logprobs'?"),
+        (
+            {"routes": OPENAI, "tiers": {"a": TIER | ASKS}},
+            "logprobs asks for what the control no-logprobs takes out",
+        ),
+        (
+            {"budgets": {"total": {"per_day": 4}}, "tiers": {"a": TIER}},
+            "4 records a day for everybody together are fewer than the 5 of one key of tier a",
+        ),
+        ({"budgets": {"total": {}}}, "it sets no limit"),
+        ({"budgets": {"tenant": {}}}, "it sets no limit"),
+        (
+            {"routes": EMBEDDING, "tiers": {"a": TIER}},
+            "on route words: no control here is for values; add { name = 'value-rounding', step = ... }",
+        ),
         ({"tiers": {"open": TIER}}, "probabilities leave as the model gives them"),
         ({"routes": CLOSED, "tiers": noisy(0.1, 0.3, 0.5)}, "3 draws of its noise"),
         (
@@ -274,6 +310,69 @@ def test_what_is_unwise_is_said_and_starts(tmp_path, changes, said):
     read = policy(tmp_path, **changes)
     refuse_useless(read)
     assert any(said in finding.sentence for finding in findings(read)), findings(read)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"upstream": {"url": "http://127.0.0.1:1/serving-endpoints/credit"}},
+        {"upstream": {"url": "http://127.0.0.1:1/v1/credit"}},
+        {"routes": [CLOSED[0] | {"scales": [2.0]}], "detectors": {"near-duplicates": {"tau": 1.0}}},
+        {"routes": OPENAI, "tiers": {"a": TIER | {"parameters": ["logprobs", "seed", "top_k", "dimensions"]}}},
+        {"budgets": {"total": {"per_day": 5000}, "tenant": {"lifetime": 5000}}},
+        {"budgets": {"total": {"lifetime": 5000}}},
+    ],
+)
+def test_what_fits_together_has_no_note_of_its_own(tmp_path, changes):
+    changes = {"detectors": {"volume": {}}, "tiers": {"a": TIER}} | changes
+    noted = [finding.sentence for finding in findings(policy(tmp_path, **changes))]
+    assert not [sentence for sentence in noted if "leave as the model gives them" not in sentence]
+
+
+def test_embeddings_are_named_where_nothing_hides_them(tmp_path):
+    found = findings(policy(tmp_path, routes=EMBEDDING, tiers={"a": TIER}))
+    assert any(finding.sentence.startswith("embeddings leave exactly as the model gives them") for finding in found)
+
+
+def test_embeddings_are_of_openai_routes_alone(tmp_path):
+    read = policy(tmp_path, routes=[{"protocol": "mlflow", "embeddings": True}], tiers={"a": TIER})
+    assert any("probabilities leave as the model" in finding.sentence for finding in findings(read))
+    assert "embeddings" not in explain(read)
+
+
+def test_kinds_of_answers_that_nothing_hides_are_said_in_words(tmp_path):
+    tiers = {"a": TIER | {"controls": [{"name": "rounding", "decimals": 2}]}}
+    found = findings(policy(tmp_path, routes=[*CLOSED, *EMBEDDING], tiers=tiers))
+    said = "no control here is for values, so those for probabilities do nothing there."
+    assert any(finding.refused and finding.sentence.endswith(said) for finding in found), found
+
+
+@pytest.mark.parametrize(
+    ("controls", "said"), [([], "exactly as the model gives them"), ([STEP], "through value-rounding")]
+)
+def test_the_explanation_says_how_embeddings_leave(tmp_path, controls, said):
+    tiers = {"a": TIER | {"controls": controls}}
+    text = explain(policy(tmp_path, routes=[*OPENAI, *EMBEDDING], tiers=tiers))
+    assert "words (openai; answers are texts and embeddings)" in text
+    assert f"  gets embeddings on route words {said};\n" in text
+    assert "gets embeddings" not in explain(policy(tmp_path, routes=OPENAI, tiers={"a": TIER}))
+
+
+@pytest.mark.parametrize(
+    ("ladder", "said"),
+    [
+        (["log", "alert"], f"to log, then alert{APART}; log and alert are written at once."),
+        (["alert"], "to alert; alert is written at once."),
+        (
+            ["alert", "tighten", "suspend"],
+            f"to alert, then tighten, then suspend{APART}; alert is written at once; tighten and suspend {LATER}.",
+        ),
+        (["suspend"], f"to suspend; suspend {LATER.replace('begin', 'begins')}."),
+    ],
+)
+def test_the_explanation_says_which_steps_come_at_once(tmp_path, ladder, said):
+    text = explain(policy(tmp_path, detectors={"volume": {}}, actions={"ladder": ladder}))
+    assert f"Probing is looked for (volume). Sightings of one client lead {said}" in text
 
 
 @pytest.mark.parametrize("tiers", [noisy(0.1), noisy(0.1, 0.1, 0.1), noisy(0.1) | {"b": TIER}])

@@ -30,6 +30,15 @@ EXAMPLE = 'write controls = [{ name = "rounding", decimals = 2 }].'
             "tiers.gold.budget.per_day must be a whole number, got a text.",
         ),
         ({"upstream": {}}, "upstream needs url."),
+        (
+            {"tiers": {"gold": {"budget": {"perday": 1000}}}},
+            "[tiers.gold.budget] has an unknown key 'perday'; did you mean 'per_day'?",
+        ),
+        ({"oidc": {"isuer": "i"}}, "[oidc] has an unknown key 'isuer'; did you mean 'issuer'?"),
+        (
+            {"log": {"exports": [{"to": "file", "path": "a", "zzz": 1}]}},
+            "[log.exports 1] has an unknown key 'zzz'.",
+        ),
         ({"routes": [{"protocol": "mlflow"}, {}]}, "routes 2 needs protocol."),
         ({"routes": {"protocol": "mlflow"}}, "routes must be a list, got a table: write a [[routes]] table."),
         ({"routes": [{"protocol": "mlflow", "scales": ["1"]}]}, "routes 1.scales 1 must be a number, got a text."),

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import ip_address
@@ -12,10 +13,12 @@ from urllib.parse import urlsplit
 
 from unseen.control import Hardening
 from unseen.controls import harden_from
-from unseen.errors import InputError, PolicyError
+from unseen.controls.allowed_parameters import ALLOWED
+from unseen.controls.fields import REQUEST_FIELDS, SCORING
+from unseen.errors import InputError, PolicyError, did_you_mean
 from unseen.guard.detectors import from_settings
 from unseen.guard.detectors.listed import learn_decoys
-from unseen.guard.policy import Policy, Route, Tier, address_of
+from unseen.guard.policy import AT_ONCE, UNSAID, Policy, Route, Tier, address_of
 from unseen.guard.protocols import adapter_of
 
 SIGNATURES = {"ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA", "Ed25519"}
@@ -28,6 +31,22 @@ ONLY_OF = {  # the protocols of a key
     "shape": ROWS,
     "shapes": {V2},
     "b64": {"kserve-v1"},
+}
+ASKED_AT = {  # what a route adds to the upstream's address, where it sets no path of its own
+    "mlflow": "/invocations",
+    V2: "/v2/models",
+    "kserve-v1": "/v1/models",
+    "openai": "/v1",
+}
+ENDS_IN_A_PROTOCOL = re.compile(r"/(invocations|v[12](/(models(/.+)?|chat/completions|completions|embeddings))?)$")
+PARAMETERS = {  # of OpenAI's API and of servers that speak like it
+    *ALLOWED,
+    *SCORING,
+    *("dimensions", "suffix", "functions", "function_call", "modalities", "audio", "prediction", "verbosity"),
+    *("reasoning_effort", "service_tier", "metadata", "store", "safety_identifier", "prompt_cache_key"),
+    *("top_k", "min_p", "typical_p", "repetition_penalty", "length_penalty", "min_tokens", "stop_token_ids"),
+    *("ignore_eos", "skip_special_tokens", "add_special_tokens", "chat_template_kwargs", "guided_json"),
+    *("guided_regex", "guided_choice", "guided_grammar", "structured_outputs", "truncate_prompt_tokens"),
 }
 ANY_KEY = b"any key will do to see whether"  # controls are made once to be checked, and thrown away
 
@@ -153,17 +172,38 @@ def _controls(policy: Policy, name: str, tier: Tier) -> Iterator[Finding]:
         yield from _useless_on(route, made, place)
         yield from _open(route, tier, made, f"tiers.{name}")
         kinds = _kinds(route)
-        for kind in sorted(kinds - {"labels"} - surfaces):
-            word = f"{kind} leave as the model gives them on route {route.name or route.protocol}"
-            other = surfaces - {"text"}
-            if other and kind != "text":
-                sentence = f"{word}: no control here is for {kind}, so {sorted(other)} ones do nothing there."
-                yield refuse(place, sentence)
-            elif kind != "text":
-                yield note(place, f"{word}; see unseen controls.")
+        for kind in sorted(kinds - {"labels", "text"} - surfaces):
+            yield _bare(kind, route, surfaces - {"text"}, place)
+    yield from _parameters(tier, made, f"tiers.{name}.parameters")
+
+
+def _bare(kind: str, route: Route, other: Collection[str], place: str) -> Finding:
+    """What to say of a kind of answer that no control is for; `other` kinds are those that controls are for."""
+    embeddings = route.protocol == "openai"  # its texts apart
+    what, how = ("embeddings", "exactly as") if embeddings else (kind, "as")
+    word = f"{what} leave {how} the model gives them on route {route.name or route.protocol}"
+    none = f"no control here is for {kind}"
+    if other:
+        return refuse(place, f"{word}: {none}, so those for {' and '.join(sorted(other))} do nothing there.")
+    if embeddings:
+        return note(place, f"{word}: {none}; add {{ name = 'value-rounding', step = ... }}.")
+    return note(place, f"{word}; see unseen controls.")
+
+
+def _parameters(tier: Tier, made: Sequence[Hardening], place: str) -> Iterator[Finding]:
+    """What a tier lets in beside the harmless parameters, and to what end."""
+    for name in tier.parameters:
+        if name not in PARAMETERS:
+            meant = did_you_mean(name, PARAMETERS) or "."
+            yield note(place, f"{name!r} is a parameter that no protocol here knows{meant}")
+    asked = [name for name in tier.parameters if name in REQUEST_FIELDS]
+    if asked and any(control.name == "no-logprobs" for control in made):
+        verb = "asks" if len(asked) == 1 else "ask"
+        sentence = f"{' and '.join(asked)} {verb} for what the control no-logprobs takes out: take one of them away."
+        yield note(place, sentence)
     if {"echo", "logprobs"} <= set(tier.parameters) or "prompt_logprobs" in tier.parameters:
         sentence = "echo beside logprobs, or prompt_logprobs, scores any text that is handed in: take one away."
-        yield refuse(f"tiers.{name}.parameters", sentence)
+        yield refuse(place, sentence)
 
 
 def _idle(policy: Policy, made: Sequence[Hardening], place: str) -> Iterator[Finding]:
@@ -214,12 +254,15 @@ def _routes(policy: Policy) -> Iterator[Finding]:
             adapter_of(route)
         except PolicyError as error:
             yield refuse(place, str(error))
+        else:
+            if route.path and not route.path.startswith("/"):
+                yield refuse(place, f"path begins with a slash, or nobody could ask for it: write '/{route.path}'.")
         near = any(tier.budget.per_neighbourhood for tier in policy.tiers.values())
-        if near and not route.scales and route.protocol != "openai":
-            sentence = (
-                "budgets per neighbourhood measure distance in the features' own units; set scales to weigh them."
-            )
-            yield note(place, sentence)
+        measured = ["budgets per neighbourhood"] if near else []
+        measured += ["near-duplicates"] if "near-duplicates" in policy.detectors and route.features else []
+        if measured and not route.scales and route.protocol != "openai":
+            what = " and ".join(measured)
+            yield note(place, f"{what} measure distance in the features' own units; set scales to weigh them.")
         yield from _records(route, place)
         if route.b64:
             sentence = "bytes are told apart by a digest: a changed byte is another record to detectors and to the log."
@@ -285,6 +328,12 @@ def _upstream(policy: Policy) -> Iterator[Finding]:
     url = urlsplit(policy.upstream.url)
     if (url.hostname, url.port) == address_of(policy.guard.listen):
         yield refuse("upstream.url", "it is the address that this guard listens on: it would ask itself.")
+    own = [route.path or ASKED_AT.get(route.protocol, "") for route in policy.routes]
+    path = url.path.rstrip("/")
+    if path and (ENDS_IN_A_PROTOCOL.search(path) or any(one and path.endswith(one) for one in own)):
+        asked = f"{policy.upstream.url.rstrip('/')}{own[0]}"
+        sentence = f"it ends in a protocol's path; the guard adds the path of each route to it: it would ask {asked}."
+        yield note("upstream.url", sentence)
     if url.scheme == "http" and not _loopback(url.hostname or ""):
         yield note("upstream.url", "records travel to the model's server in clear: use https.")
 
@@ -333,6 +382,16 @@ def _places(policy: Policy) -> Iterator[Finding]:
             yield refuse(
                 f"budgets.{holder}.per_neighbourhood", "neighbourhoods are counted for each key: set it in a tier."
             )
+        if budget == UNSAID and budget is not UNSAID:
+            yield note(f"budgets.{holder}", "it sets no limit: set per_day or lifetime, in records, or leave it out.")
+    total = policy.budgets.total.per_day
+    for name, tier in policy.tiers.items():
+        if total is not None and tier.budget.per_day is not None and total < tier.budget.per_day:
+            sentence = (
+                f"{total:,} records a day for everybody together are fewer than the {tier.budget.per_day:,} of one key "
+                f"of tier {name}."
+            )
+            yield note("budgets.total", sentence)
 
 
 def _detectors(policy: Policy, lists: bool) -> Iterator[Finding]:
@@ -354,7 +413,7 @@ def _detectors(policy: Policy, lists: bool) -> Iterator[Finding]:
     low, high = policy.actions.delay_s
     if not 0 <= low <= high:
         yield refuse("actions.delay_s", "it is written [LEAST, MOST] in seconds, the least first.")
-    elif high - low < 60 and set(policy.actions.ladder) - {"log", "alert"}:
+    elif high - low < 60 and set(policy.actions.ladder) - AT_ONCE:
         sentence = "actions that come at once tell a client which query was noticed: leave a minute or more of chance."
         yield refuse("actions.delay_s", sentence)
 

@@ -181,6 +181,8 @@ def _own_secret(policy: Policy) -> bytes:
 
 
 def _add(arguments: argparse.Namespace) -> int:
+    from unseen.guard.status import held_policy
+
     policy = read_policy(arguments.policy)
     if arguments.tier not in policy.tiers:
         raise PolicyError(f"the policy has no tier {arguments.tier!r}; it has {sorted(policy.tiers)}.")
@@ -191,9 +193,15 @@ def _add(arguments: argparse.Namespace) -> int:
         raise PolicyError(f"--days is above 0 and at most {LONGEST_DAYS:,}, got {arguments.days:g}.")
     expires = None if arguments.days is None else time.time() + arguments.days * DAY_S
     _free(arguments.out)
+    state = Path(policy.guard.state)
+    new, held = not state.exists(), held_policy(policy, state / "log")
     ring = _ring(policy)
     made = ring.add(tenant=arguments.tenant, tier=arguments.tier, scopes=arguments.route, expires=expires)
+    if new:
+        _say(f"a new state begins in {state.absolute()}")
     _hand_over(policy, ring, "key-added", made, arguments.out)
+    if held != policy.digest:
+        _say(f"tier {arguments.tier}: a guard that runs knows it once it has read the policy again (SIGHUP)")
     return 0
 
 
@@ -218,10 +226,11 @@ def _free(out: Path | None) -> None:
 
 def _write_down(policy: Policy, what: str, client: str, detail: str = "") -> None:
     """Leave a record of a change in a chain of the log that no worker writes."""
-    from unseen.guard.gateway import changes_written
+    from unseen.guard.gateway import changes
 
     _own_secret(policy)
-    changes_written(policy, what, client=client, detail=detail)
+    with changes(policy) as write:
+        write(what=what, client=client, detail=detail)
 
 
 def _hand_over(policy: Policy, ring: KeyRing, what: str, made: tuple[Key, str], out: Path | None) -> None:
@@ -247,8 +256,11 @@ def _shown(key: Key, token: str, out: Path | None) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    now = time.time()
-    for key in KeyRing(Path(read_policy(arguments.policy).guard.state), b"").all():
+    now, folder = time.time(), Path(read_policy(arguments.policy).guard.state)
+    keys = KeyRing(folder, b"").all()
+    if not keys:
+        _say(f"no keys in {folder.absolute()}")
+    for key in keys:
         state = "revoked" if key.revoked else "open" if key.valid(now) else "expired"
         until = "" if key.expires is None or key.revoked else f" until {_time(key.expires)}"
         routes = ", ".join(key.scopes) or "all routes"
@@ -286,7 +298,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     folder = Path(policy.guard.state) / "log"
     verdicts = verify(folder, keys)
     if not verdicts:
-        raise FolderError(f"there is no log in {folder}.")
+        raise FolderError(f"there is no log in {folder.absolute()}.")
     for one in verdicts:
         state = f"BROKEN at {one.bad}" if one.bad else "as it was written"
         if one.bad.endswith(OTHER_KEY):
@@ -316,35 +328,54 @@ def _by_another(chain: Path, keys: Sequence[bytes]) -> str:
 
 def _export(arguments: argparse.Namespace) -> int:
     from unseen.guard.exports import FORMATS
-    from unseen.guard.log.reading import entries
+    from unseen.guard.log.reading import chains, entries_of
 
     form = FORMATS[arguments.format]
-    policy = read_policy(arguments.policy)
-    for entry in entries(Path(policy.guard.state) / "log"):
-        if (line := form(entry)) is not None:
-            sys.stdout.write(line + "\n")
-    return 0
+    log = Path(read_policy(arguments.policy).guard.state) / "log"
+    whole = _whole(log)
+    for chain in chains(log):
+        for entry in entries_of(chain):
+            if (line := form(entry, chain.name)) is not None:
+                sys.stdout.buffer.write(line.encode() + b"\n")
+    return whole
+
+
+def _whole(log: Path) -> int:
+    """Return 0 where the log is as it was written; else say so, and return 1. Raises `FolderError` without a log."""
+    from unseen.guard.log.verifying import verify
+
+    verdicts = verify(log, [])
+    if not verdicts:
+        raise FolderError(f"there is no log in {log.absolute()}.")
+    broken = [one.chain for one in verdicts if one.bad]
+    if broken:
+        said = f"the log is not as it was written ({', '.join(broken)}), and what is damaged or gone is left out here"
+        sys.stderr.write(f"unseen guard: {said}: see unseen guard log verify.\n")
+    return 1 if broken else 0
 
 
 def _show(arguments: argparse.Namespace) -> int:
     from unseen.guard.incident import incident
     from unseen.guard.log.reading import entries
 
-    policy = read_policy(arguments.policy)
-    sys.stdout.write(incident(entries(Path(policy.guard.state) / "log"), id_in(arguments.key)))
-    return 0
+    log = Path(read_policy(arguments.policy).guard.state) / "log"
+    whole = _whole(log)
+    sys.stdout.write(incident(entries(log), id_in(arguments.key)))
+    return whole
 
 
 def _shred(arguments: argparse.Namespace) -> int:
+    from unseen.guard.gateway import changes
     from unseen.guard.tenant_keys import tenant_key_path
 
     policy = read_policy(arguments.policy)
     path = tenant_key_path(Path(policy.guard.state), arguments.tenant)
     if not path.exists():
         raise PolicyError("there is no fingerprint key of this tenant.")
-    _own_secret(policy)  # before the key is gone: that it went must be written down
-    path.unlink()
-    _write_down(policy, "shredded", "", path.name)
+    _own_secret(policy)
+    with changes(policy) as write:  # before the key is gone: that it went must be written down
+        path.unlink()
+        write(what="shredded", client="", detail=path.name)
     sys.stdout.write(
         "The fingerprints of this tenant say nothing any more. Guards that run make a new key within a second.\n"
     )
@@ -366,13 +397,17 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _release(arguments: argparse.Namespace) -> int:
-    from unseen.guard.watching import released
+    from unseen.guard.gateway import changes
+    from unseen.guard.watching import read_standings, released
 
     policy, client = read_policy(arguments.policy), id_in(arguments.client)
     _own_secret(policy)
-    if not released(Path(policy.guard.state), client):
+    state = Path(policy.guard.state)
+    if client not in read_standings(state):
         raise PolicyError(f"nothing was noticed of the client {client!r}.")
-    _write_down(policy, "released", client)
+    with changes(policy) as write:  # before it is forgotten: that it is must be written down
+        released(state, client)
+        write(what="released", client=client, detail="")
     sys.stdout.write(f"what was noticed of {client} is forgotten; running guards see it within a second.\n")
     return 0
 

@@ -1,9 +1,9 @@
 """Explaining: what a policy means, in plain words: who gets what, what is kept, and what is not stopped."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from unseen.guard.checking import closed, findings, hardenings
-from unseen.guard.policy import Budget, Policy, Tier, rate_of
+from unseen.guard.policy import AT_ONCE, Actions, Budget, Policy, Route, Tier, rate_of
 
 NOT_STOPPED = """\
 An attack that needs one query for each person, and the label alone (OSLO, YOQO): no rate, budget per record, control \
@@ -38,7 +38,7 @@ def _lines(policy: Policy) -> Iterator[str]:
     yield f"A request may have {server.max_request_bytes:,} bytes and {server.max_records:,} records."
     yield ""
     for name, tier in policy.tiers.items():
-        yield from _tier(name, tier)
+        yield from _tier(name, tier, policy.routes)
     for whose, budget in (("Each tenant", policy.budgets.tenant), ("Everybody together", policy.budgets.total)):
         if said := _budget(budget):
             yield f"{whose} may ask about {said}."
@@ -56,9 +56,9 @@ def _lines(policy: Policy) -> Iterator[str]:
 
 def _route(policy: Policy) -> Iterator[str]:
     for route in policy.routes:
-        answers = (
-            "texts" if route.protocol == "openai" else ", ".join(sorted(set(route.outputs.values()))) or route.answers
-        )
+        answers = ", ".join(sorted(set(route.outputs.values()))) or route.answers
+        if route.protocol == "openai":
+            answers = "texts and embeddings" if route.embeddings else "texts"
         yield f"{route.name or route.protocol} ({route.protocol}; answers are {answers})"
 
 
@@ -71,18 +71,23 @@ def _open(policy: Policy) -> Iterator[str]:
             )
 
 
-def _tier(name: str, tier: Tier) -> Iterator[str]:
+def _tier(name: str, tier: Tier, routes: Sequence[Route]) -> Iterator[str]:
     per_second, burst = rate_of(tier.rate)
     yield f"A key of tier {name}"
     yield f"  asks {per_second:g} times a second at most, {burst} at once after a rest;"
     yield f"  may ask about {_budget(tier.budget) or 'any number of records'};"
-    for hardening in hardenings(tier.controls, b"only to be described"):
+    made = hardenings(tier.controls, b"only to be described")
+    for hardening in made:
         control = hardening.control
         settings = ", ".join(f"{key} = {value}" for key, value in hardening.settings.items() if key != "allow")
         yield f"  gets {control.name}{f' ({settings})' if settings else ''}: hides {control.hides};"
         yield f"      promises {control.promises}; does not stop {control.does_not_stop};"
     if not tier.controls:
         yield "  gets answers as the model gives them;"
+    embedded = [route for route in routes if route.protocol == "openai" and route.embeddings]
+    through = " and ".join(one.name for one in made if one.control.surface == "values")
+    how = f"through {through}" if through else "exactly as the model gives them"
+    yield from (f"  gets embeddings on route {one.name or one.protocol} {how};" for one in embedded)
     if tier.parameters:
         yield f"  may also set {', '.join(tier.parameters)}."
 
@@ -116,7 +121,18 @@ def _kept(policy: Policy) -> Iterator[str]:
         f"and keyed fingerprints; never the records or the answers. It survives {log}."
     )
     if policy.detectors:
-        steps = ", then ".join(policy.actions.ladder)
-        low, high = (seconds / 60 for seconds in policy.actions.delay_s)
-        sought = ", ".join(policy.detectors)
-        yield f"Probing is looked for ({sought}); it leads to {steps}, {low:g} to {high:g} minutes later."
+        ladder = policy.actions.ladder
+        apart = ", an hour apart at the earliest" if len(ladder) > 1 else ""
+        yield (
+            f"Probing is looked for ({', '.join(policy.detectors)}). Sightings of one client lead to "
+            f"{', then '.join(ladder)}{apart}; {'; '.join(_when(policy.actions))}."
+        )
+
+
+def _when(actions: Actions) -> Iterator[str]:
+    """Yield how soon after its sighting a step comes."""
+    if written := [step for step in actions.ladder if step in AT_ONCE]:
+        yield f"{' and '.join(written)} {'is' if len(written) == 1 else 'are'} written at once"
+    if late := [step for step in actions.ladder if step not in AT_ONCE]:
+        low, high = (seconds / 60 for seconds in actions.delay_s)
+        yield f"{' and '.join(late)} {'begins' if len(late) == 1 else 'begin'} {low:g} to {high:g} minutes later"

@@ -8,6 +8,7 @@ from typing import Any
 
 from unseen.guard.policy import Route
 from unseen.guard.refusal import Refused, bad
+from unseen.guard.words import number_of
 
 SCALARS = {int, float, bool, str, type(None)}
 
@@ -34,7 +35,7 @@ def _flat(row: Any, route: Route, names: frozenset[str], count: int) -> Any:
     if not set(map(type, values)) <= SCALARS:
         raise bad("shape", "A record holds numbers, texts and truth values, and nothing nested.")
     if count and len(values) != count:
-        raise bad("shape", f"A record has {count} values.")
+        raise miscounted(count, len(values))
     return values if names or isinstance(row, list) else row
 
 
@@ -63,6 +64,11 @@ def _evenly(value: Any, shape: Sequence[int]) -> list[Any]:
     if not set(map(type, level)) <= SCALARS:
         raise _misshapen(shape)
     return level
+
+
+def miscounted(wanted: int, found: int) -> Refused:
+    """Return the refusal of a record with another number of values than the policy says."""
+    return bad("shape", f"A record must have {number_of(wanted, 'value')}; this one has {found}.")
 
 
 def _misshapen(shape: Sequence[int]) -> Refused:

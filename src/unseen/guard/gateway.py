@@ -4,8 +4,10 @@ import asyncio
 import logging
 import os
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -167,8 +169,12 @@ def open_state(policy: Policy, worker: int = 0) -> State:
     return state
 
 
-def changes_written(policy: Policy, what: str, *, client: str, detail: str) -> None:
-    """Write one change to the log from outside the guard, in a chain that no worker has."""
+@contextmanager
+def changes(policy: Policy) -> Iterator[Callable[..., object]]:
+    """Open the log from outside the guard, in a chain that no worker has; yield what writes a `Done` down.
+
+    What must be written down is done inside: where nothing can be written, it is not begun.
+    """
     secret = strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret")
     log = Path(policy.guard.state) / "log"
     worker, place = _free_place(log, OUTSIDE)
@@ -176,11 +182,13 @@ def changes_written(policy: Policy, what: str, *, client: str, detail: str) -> N
         writer = Writer(
             log / f"worker-{worker}", signing_key(secret), policy.log, policy=policy.digest, version=__version__
         )
-        writer.append(Done, what=what, client=client, detail=detail)
-        writer.close()
-        chain = log / f"worker-{worker}"
-        kept = [path for path in (tips_folder(log), tips_path(chain)) if path.exists()]
-        give_to_owner_of(log.parent, log, log / f"worker-{worker}.lock", chain, *chain.iterdir(), *kept)
+        try:
+            yield partial(writer.append, Done)
+        finally:
+            writer.close()
+            chain = log / f"worker-{worker}"
+            kept = [path for path in (tips_folder(log), tips_path(chain)) if path.exists()]
+            give_to_owner_of(log.parent, log, log / f"worker-{worker}.lock", chain, *chain.iterdir(), *kept)
 
 
 def _free_place(log: Path, first: int) -> tuple[int, IO[str]]:

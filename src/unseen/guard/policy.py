@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from unseen.errors import PolicyError, did_you_mean
+from unseen.errors import PolicyError
 from unseen.guard.wrong_types import wrong_type, wrong_value
 
 Kind = Literal["probabilities", "labels", "values"]
@@ -108,11 +108,14 @@ class Tier(_Noun, frozen=True):
     parameters: tuple[str, ...] = ()  # openai: allowed beside the harmless ones
 
 
+UNSAID = Budget()  # of [budgets], where the policy does not speak of one: an empty one it does speak of is another
+
+
 class Shared(_Noun, frozen=True):
     """Budgets that keys share: of each tenant, and of everybody together."""
 
-    tenant: Budget = Budget()
-    total: Budget = Budget()
+    tenant: Budget = UNSAID
+    total: Budget = UNSAID
 
 
 class Neighbourhood(_Noun, frozen=True):
@@ -173,8 +176,14 @@ class Oidc(_Noun, frozen=True):
     leeway_s: int = 30
 
 
+AT_ONCE = frozenset({"log", "alert"})  # steps that are written down and change nothing for the client
+
+
 class Actions(_Noun, frozen=True):
-    """What sightings of probing lead to: one step of the ladder each, late by a random time within `delay_s`."""
+    """What sightings of probing lead to: one step of the ladder each.
+
+    What a client could notice of it begins late, by a random time within `delay_s`; `log` and `alert` come at once.
+    """
 
     ladder: tuple[Literal["log", "alert", "tighten", "reauthenticate", "suspend"], ...] = ("log", "alert")
     delay_s: tuple[float, float] = (600.0, 7200.0)
@@ -224,46 +233,10 @@ def policy_from(content: dict[str, Any]) -> Policy:
     """
     if said := wrong_value(content):
         raise PolicyError(said)
-    _known(content, Policy, "")
     try:
         return _checked(msgspec.convert(content, Policy))
     except msgspec.ValidationError as error:
         raise PolicyError(wrong_type(content, Policy) or f"the policy: {error}.") from None
-
-
-def _known(content: dict[str, Any], noun: type, place: str) -> None:
-    """Refuse a key that no table has, with the nearest that one has."""
-    fields = {field.name: field.type for field in msgspec.structs.fields(noun)}
-    for key, value in content.items():
-        if key not in fields:
-            where = f"[{place}]" if place else "the policy"
-            raise PolicyError(f"{where} has an unknown key {key!r}{did_you_mean(key, fields)}")
-        inner = TABLES.get(f"{place}.{key}".lstrip("."))
-        if inner is not None and isinstance(value, dict):
-            _known(value, inner, f"{place}.{key}".lstrip("."))
-        if key == "routes" and not place:
-            for number, route in enumerate(value if isinstance(value, list) else []):
-                _known(route if isinstance(route, dict) else {}, Route, f"routes {number + 1}")
-        if key == "exports" and place == "log":
-            for number, export in enumerate(value if isinstance(value, list) else []):
-                _known(export if isinstance(export, dict) else {}, Export, f"log.exports {number + 1}")
-        if key == "tiers" and not place:
-            for name, tier in value.items() if isinstance(value, dict) else ():
-                _known(tier if isinstance(tier, dict) else {}, Tier, f"tiers.{name}")
-
-
-TABLES: dict[str, type] = {
-    "guard": Server,
-    "upstream": Upstream,
-    "budgets": Shared,
-    "budgets.tenant": Budget,
-    "budgets.total": Budget,
-    "neighbourhood": Neighbourhood,
-    "store": Store,
-    "log": Log,
-    "oidc": Oidc,
-    "actions": Actions,
-}
 
 
 def rate_of(text: str) -> tuple[float, int]:

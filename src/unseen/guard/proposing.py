@@ -77,6 +77,8 @@ volume = {{}}
 {"seeking = {}" if protocol == "openai" else "# near-duplicates = { tau = 0.5 }"}
 
 [actions]
-ladder = ["log", "alert"]            # then "tighten" (labels only), "reauthenticate", "suspend"
-delay_s = [600, 7200]  # each step comes this much later, by chance: no query is seen to have caused it
+ladder = ["log", "alert"]            # a step each sighting, an hour apart at the earliest: "log" first, then "alert"
+# Both are written at once. Further steps, "tighten" (labels only), "reauthenticate" and "suspend", begin later than
+# their sighting, by chance: no query is seen to have caused them.
+delay_s = [600, 7200]
 """

@@ -22,6 +22,17 @@ class Refused(Exception):
         self.sentence = sentence
         self.wait_s = wait_s
 
+    def say_charged(self) -> None:
+        """Say to people that what was asked is charged all the same.
+
+        >>> refused = Refused(502, "upstream_failed", f"It failed; {AGAIN}")
+        >>> refused.say_charged()
+        >>> refused.sentence
+        'It failed, and this was charged; try again.'
+        """
+        end = f"; {AGAIN}" if self.sentence.endswith(f"; {AGAIN}") else "."
+        self.sentence = f"{self.sentence.removesuffix(end)}, and this was charged{end}"
+
     @property
     def body(self) -> bytes:
         """The answer, in the form that OpenAI's clients and plain ones both read."""

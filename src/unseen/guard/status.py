@@ -2,16 +2,16 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from unseen.errors import FolderError, PolicyError
 from unseen.guard.gateway import OUTSIDE
 from unseen.guard.incident import why
-from unseen.guard.keys import KeyRing
+from unseen.guard.keys import Key, KeyRing
 from unseen.guard.log.entries import Asked, Done, Start
 from unseen.guard.log.reading import chains, entries, entries_in, segments
-from unseen.guard.policy import Policy
+from unseen.guard.policy import AT_ONCE, Policy, Tier
 from unseen.guard.stores import open_store
 from unseen.guard.tenant_keys import damaged
 from unseen.guard.watching import read_standings
@@ -27,14 +27,15 @@ def status(policy: Policy) -> str:
 
 def _lines(policy: Policy, folder: Path, now: float) -> Iterator[str]:
     if not folder.exists():
-        raise PolicyError(f"there is no state in {folder}: this guard has not run yet.")
+        raise PolicyError(f"there is no state in {folder.absolute()}: is this the folder that the guard is started in?")
     keys = KeyRing(folder, b"").all()
-    held = _held(policy, folder / "log")
-    yield f"policy {policy.digest}{held}, mode {policy.guard.mode}, in front of {policy.upstream.url}"
+    held = held_policy(policy, folder / "log")
+    other = "" if held == policy.digest else f" in the file (the guard that wrote the log last holds {held})"
+    yield f"policy {policy.digest}{other}, mode {policy.guard.mode}, in front of {policy.upstream.url}"
     yield f"keys: {sum(key.valid(now) for key in keys)} open of {len(keys)}"
     yield from (f"a tenant is not answered: {error}" for error in damaged(folder))
     yield "budgets used today and in all:"
-    yield from _budgets(policy, folder, now)
+    yield from _budgets(policy, folder, keys, now)
     yield "clients noticed:"
     yield from _noticed(folder, now)
     yield from _log(folder / "log", now)
@@ -47,14 +48,16 @@ def _noticed(folder: Path, now: float) -> Iterator[str]:
         yield f"  {error}"
         return
     for client, standing in standings.items():
-        steps = ", ".join(f"{step}{'' if due <= now else ' (due)'}" for step, due in standing.steps.items())
+        steps = ", ".join(
+            f"{step}{'' if due <= now or step in AT_ONCE else ' (due)'}" for step, due in standing.steps.items()
+        )
         yield f"  {client}: {number_of(standing.sightings, 'sighting')}; {steps}"
     if not standings:
         yield "  none"
 
 
-def _held(policy: Policy, log: Path) -> str:
-    """Return what to say where the newest policy of a guard's log is not the one of the file.
+def held_policy(policy: Policy, log: Path) -> str:
+    """Return the digest of the newest policy of a guard's log, or that of the file where no guard wrote one.
 
     A segment begins with the policy that holds, so the last one of each worker's chain says the newest.
     """
@@ -66,11 +69,10 @@ def _held(policy: Policy, log: Path) -> str:
         for entry in entries_in(segment)
         if isinstance(entry, Start) or (isinstance(entry, Done) and entry.what == "policy")
     ]
-    newest = max(told, default=(0.0, policy.digest))[1]
-    return "" if newest == policy.digest else f" in the file (the guard that wrote the log last holds {newest})"
+    return max(told, default=(0.0, policy.digest))[1]
 
 
-def _budgets(policy: Policy, folder: Path, now: float) -> Iterator[str]:
+def _budgets(policy: Policy, folder: Path, keys: Sequence[Key], now: float) -> Iterator[str]:
     if policy.store.kind == "sqlite" and not (folder / BUDGETS).exists():  # the guard makes it, as the user that it is
         yield "  none"
         return
@@ -81,10 +83,20 @@ def _budgets(policy: Policy, folder: Path, now: float) -> Iterator[str]:
     finally:
         store.close()
     shown = {name: count for name, count in sorted(used.items()) if name.endswith((day, "lifetime"))}
+    tiers = {key.client.id: policy.tiers.get(key.tier, Tier()) for key in keys}
     for name, count in shown.items():
-        yield f"  {name}: {count}"
+        cap = _cap(name, policy, tiers)
+        yield f"  {name}: {count:,}{'' if cap is None else f' of {cap:,}'}"
     if not shown:
         yield "  none"
+
+
+def _cap(account: str, policy: Policy, tiers: Mapping[str, Tier]) -> int | None:
+    """Return the cap of an account, where the policy has one and the tier is known: by a key, and not by a token."""
+    holder, _, rest = account.partition(":")
+    shared = {"tenant": policy.budgets.tenant, "total": policy.budgets.total}
+    budget = shared[holder] if holder in shared else tiers.get(rest.partition(":")[0], Tier()).budget
+    return budget.lifetime if account.endswith("lifetime") else budget.per_day
 
 
 def _log(folder: Path, now: float) -> Iterator[str]:

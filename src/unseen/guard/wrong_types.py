@@ -98,6 +98,10 @@ def _said(value: Any, wanted: Any, place: str) -> str:
         meant = did_you_mean(value, known) if isinstance(value, str) else ""
         return f"{name} must be {' or '.join(map(repr, known))}, got {got}{meant or '.'}"
     if isinstance(value, dict) and _is_struct(wanted):
+        fields = [field.encode_name for field in msgspec.structs.fields(wanted)]
+        if unknown := [key for key in value if key not in fields]:
+            where = f"[{place}]" if place else name
+            return f"{where} has an unknown key {unknown[0]!r}{did_you_mean(unknown[0], fields) or '.'}"
         missing = [f.encode_name for f in msgspec.structs.fields(wanted) if f.required and f.encode_name not in value]
         return f"{name} needs {' and '.join(missing)}."
     example = EXAMPLES.get(place.rpartition(".")[2].partition(" ")[0]) or EXAMPLES.get(place.partition(".")[0])

@@ -2,15 +2,21 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import http.server
 import json
 import re
 import socket
+import ssl
 import threading
 import time
 
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from tests.guard.guards import FakeModel, asked, opened, policy
 
 from unseen.errors import MissingExtra, PolicyError
@@ -90,7 +96,8 @@ def test_every_entry_arrives_over_tcp(tmp_path, form):
     assert snapshot.exports[0].sent == 20
     assert all(line.startswith("<110>1 ") for line in lines)
     assert (
-        all(FORMATS["cef"](entry) in line for entry, line in zip(logged(tmp_path), lines, strict=True)) or form != "cef"
+        all(FORMATS["cef"](entry, "worker-0") in line for entry, line in zip(logged(tmp_path), lines, strict=True))
+        or form != "cef"
     )
 
 
@@ -104,10 +111,11 @@ def test_every_entry_arrives_over_udp_and_in_a_file(tmp_path):
         asyncio.run(ask(tmp_path, exports))
         messages = [sock.recv(65_536).decode() for _ in range(20)]
     assert [re.search(r' n="(\d+)"', message)[1] for message in messages] == [str(e.n) for e in logged(tmp_path)]
+    assert all(' worker="worker-0" ' in message for message in messages)
     ecs = (tmp_path / "out" / "ecs").read_text().splitlines()
     assert [json.loads(line)["event"]["sequence"] for line in ecs] == [entry.n for entry in logged(tmp_path)]
     plain = (tmp_path / "out" / "plain").read_text().splitlines()
-    assert plain == [FORMATS["jsonl"](entry) for entry in logged(tmp_path)]
+    assert plain == [FORMATS["jsonl"](entry, "worker-0") for entry in logged(tmp_path)]
     assert (tmp_path / "out" / "plain").stat().st_mode & 0o077 == 0
 
 
@@ -159,8 +167,58 @@ def test_a_target_that_comes_back_gets_what_waited(tmp_path, monkeypatch):
     assert (snapshot.exports[0].sent, snapshot.exports[0].dropped) == (10, 0)
 
 
+def certified(folder):
+    """A server's side of TLS, and the file of its certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(now - dt.timedelta(1)).not_valid_after(now + dt.timedelta(1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    file = folder / "localhost.pem"
+    encoding = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    file.write_bytes(key.private_bytes(*encoding) + made.sign(key, hashes.SHA256()).public_bytes(encoding[0]))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context, file
+
+
+@pytest.mark.parametrize("polite", [True, False], ids=["close_notify", "end of stream"])
+def test_what_comes_after_a_tls_server_closed_an_idle_connection_arrives(tmp_path, monkeypatch, polite):
+    context, file = certified(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    got, closed = [], threading.Event()
+
+    def serve(sock):
+        for sends in (2, 1):
+            with context.wrap_socket(sock.accept()[0], server_side=True) as connection:
+                connection.settimeout(5)
+                got.extend(connection.recv(65_536) for _ in range(sends))
+                connection.settimeout(0.01)
+                with contextlib.suppress(OSError):
+                    if polite:
+                        connection.unwrap()
+            closed.set()
+
+    with listening() as (sock, where):
+        target = SyslogTarget("tls", "localhost", int(where.rpartition(":")[2]), FORMATS["syslog"])
+        server = threading.Thread(target=serve, args=(sock,))
+        server.start()
+        target.send([done(1)])
+        opened_first = target._socket
+        target.send([done(2)])
+        assert target._socket is opened_first
+        assert closed.wait(5)
+        target.send([done(3)])
+        server.join()
+        target.close()
+    numbers = [int(re.search(r' n="(\d+)"', line)[1]) for line in octets(b"".join(got))]
+    assert numbers == [1, 2, 3]
+
+
 class Broken:
     every_s = 0.01
+    at_once = 16
 
     def __init__(self, fails):
         self.fails = fails
@@ -277,15 +335,16 @@ class Collector(http.server.BaseHTTPRequestHandler):
         self.server.got.append((self.path, self.headers.get("authorization"), body))
         self.send_response(self.server.status)
         self.end_headers()
+        self.wfile.write(self.server.answer)
 
     def log_message(self, *_):
         pass
 
 
 @contextlib.contextmanager
-def collecting(status=200):
+def collecting(status=200, answer=b""):
     with http.server.HTTPServer(("127.0.0.1", 0), Collector) as server:
-        server.got, server.status = [], status
+        server.got, server.status, server.answer = [], status, answer
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server, f"http://127.0.0.1:{server.server_port}"
@@ -321,6 +380,7 @@ def test_entries_and_counts_arrive_as_opentelemetry(tmp_path, monkeypatch, gen_a
     assert len(records) == 20
     assert values(logs[0].resource_logs[0].resource.attributes)["service.name"] == "unseen-guard"
     said = values(records[0].attributes)
+    assert (said["unseen.guard.worker"], said["unseen.guard.n"]) == ("worker-0", logged(tmp_path)[0].n)
     assert (said["unseen.guard.tenant"], said["http.response.status_code"]) == ("acme", 200)
     assert records[0].time_unix_nano == pytest.approx(logged(tmp_path)[0].t * 1e9, abs=1e3)
     assert any(name.startswith("gen_ai.") for name in said) == gen_ai
@@ -331,6 +391,49 @@ def test_entries_and_counts_arrive_as_opentelemetry(tmp_path, monkeypatch, gen_a
     (point,) = metrics["unseen.guard.request.duration"].histogram.data_points
     assert (point.count, len(point.bucket_counts) - 1) == (20, len(point.explicit_bounds))
     assert ("gen_ai.server.request.duration" in metrics) == gen_ai
+
+
+def record_counts(server):
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+    logs = [ExportLogsServiceRequest.FromString(body) for path, _, body in server.got if path == "/v1/logs"]
+    return [sum(len(s.log_records) for r in log.resource_logs for s in r.scope_logs) for log in logs]
+
+
+@pytest.mark.parametrize(("rejects", "dropped"), [(0, 0), (3, 3), (20, 20), (999, 20), (-1, 0)])
+def test_records_that_a_collector_rejects_are_counted_as_dropped(rejects, dropped):
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+
+    answer = ExportLogsServiceResponse()
+    answer.partial_success.rejected_log_records = rejects
+    with collecting(answer=answer.SerializeToString()) as (_, address):
+        target = targets.open_target(Export(to="otlp", address=address), 0)
+        assert target.send([done(n) for n in range(20)]) == dropped
+        target.close()
+
+
+def test_a_collector_whose_answer_says_nothing_has_taken_everything():
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+    with collecting(answer=b"ok, thanks!") as (_, address):
+        target = targets.open_target(Export(to="otlp", address=address), 0)
+        assert target.send([done(1)]) == 0
+        target.close()
+
+
+def test_what_waits_for_a_collector_goes_several_hundred_a_request():
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+    with collecting() as (server, address):
+        line = Line("x", targets.open_target(Export(to="otlp", address=address), 0), 10_000, Counts().snapshot)
+        for number in range(2_000):
+            line.take(done(number))
+        wait_for(lambda: line.shipped().waiting == 0)
+        line.stop()
+        line.end(time.monotonic() + 5)
+        counts = record_counts(server)
+    assert sum(counts) == line.shipped().sent == 2_000
+    assert len(counts) < 9
+    assert max(counts) <= 512
 
 
 def test_a_collector_that_refuses_fails_no_request(tmp_path, monkeypatch, caplog):

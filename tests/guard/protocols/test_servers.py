@@ -181,7 +181,8 @@ def test_mlflow_tells_that_it_is_there_and_nothing_more(tmp_path, mlflow_apps):
     assert [status for status, _ in told] == [200, 200, 404]
     assert told[0][1] == {}
     assert refused[0] == 400
-    assert refused[1]["error"]["message"] == "The model's server refused the request with status 400."
+    sentence = "The model's server refused the request with status 400, and this was charged."
+    assert refused[1]["error"]["message"] == sentence
 
 
 # MLServer and KServe, each in an environment of its own

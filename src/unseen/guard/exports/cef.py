@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from unseen import __version__
-from unseen.guard.exports.event import event_of, facts, one_line
+from unseen.guard.exports.event import actor_of, event_of, facts, one_line, target_of
 from unseen.guard.log.entries import Entry, Seen
 
 SEVERITY = {1: 1, 2: 3, 3: 6, 4: 8}
 KNOWN = {  # keys of CEF's own dictionary
-    "client": "suser",
+    "worker": "deviceProcessName",
     "key": "suid",
     "id": "externalId",
     "reason": "reason",
@@ -30,27 +30,34 @@ LABELLED = {  # CEF has six texts, three whole numbers and four others for what 
     "upstream": "cn2",
     "ms": "cfp1",
     "strength": "cfp1",
+    "n": "cn3",
 }
 
 
-def cef(entry: Entry) -> str | None:
+def cef(entry: Entry, worker: str = "") -> str | None:
     r"""Return an entry as one line of CEF.
 
     >>> from unseen.guard.log.entries import Done
-    >>> cef(Done(n=3, t=0.0, what="revoked|key", client="a=b"))
-    'CEF:0|unseen|guard|0.1.0|revoked\\|key|guard: revoked\\|key|3|rt=0 outcome=success act=revoked|key suser=a\\=b'
+    >>> cef(Done(n=3, t=0.0, what="a|b", client="c=d"))  # doctest: +NORMALIZE_WHITESPACE
+    'CEF:0|unseen|guard|0.1.0|a\\|b|guard: a\\|b|3|rt=0 outcome=success suser=guard duser=c\\=d
+    cn3=3 cn3Label=n act=a|b'
     """
     event = event_of(entry)
     if event is None:
         return None
     head = ["CEF:0", "unseen", "guard", __version__, event.name, event.said, str(SEVERITY[event.severity])]
-    extension = [("rt", int(entry.t * 1000)), ("outcome", "success" if event.success else "failure"), *_named(entry)]
+    known = [("rt", int(entry.t * 1000)), ("outcome", "success" if event.success else "failure")]
+    extension = [*known, *_named(entry, worker)]
     return "|".join(_head(part) for part in head) + "|" + " ".join(f"{name}={_value(said)}" for name, said in extension)
 
 
-def _named(entry: Entry) -> Iterator[tuple[str, object]]:
+def _named(entry: Entry, worker: str) -> Iterator[tuple[str, object]]:
     """Yield the facts under CEF's names; a detector's evidence, whose names are its own, is one text."""
-    for name, value in facts(entry).items():
+    if actor := actor_of(entry):
+        yield "suser", actor
+    if target := target_of(entry):
+        yield "duser", target
+    for name, value in facts(entry, worker).items():
         if name in LABELLED:
             yield LABELLED[name], value
             yield f"{LABELLED[name]}Label", name

@@ -3,13 +3,13 @@
 from typing import Any
 
 from unseen import __version__
-from unseen.guard.exports.event import encoded, event_of, facts, moment
+from unseen.guard.exports.event import actor_of, encoded, event_of, facts, moment, target_of
 from unseen.guard.log.entries import Asked, Entry, Seen
 
 VERSION = "8.17.0"
 
 
-def ecs(entry: Entry) -> str | None:
+def ecs(entry: Entry, worker: str = "") -> str | None:
     """Return an entry as ECS."""
     event = event_of(entry)
     if event is None:
@@ -30,10 +30,12 @@ def ecs(entry: Entry) -> str | None:
             "module": "unseen",
         },
         "observer": {"vendor": "unseen", "product": "guard", "version": __version__},
-        "unseen": facts(entry),
+        "unseen": facts(entry, worker),
     }
-    if client := getattr(entry, "client", ""):
-        told["user"] = {"id": client}
+    if actor := actor_of(entry):
+        told["user"] = {"id": actor}
+    if target := target_of(entry):
+        told["user"]["target"] = {"id": target}
     if isinstance(entry, Asked):
         told["http"] = {"response": {"status_code": entry.status}}
         told["event"] |= {"id": entry.id, "duration": int(entry.ms * 1e6), "reason": entry.reason}

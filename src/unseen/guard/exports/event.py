@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -11,10 +11,24 @@ from unseen.guard.log.entries import Asked, Done, Entry, Head, Seen, Start
 from unseen.guard.words import number_of
 
 INFORMATIONAL, LOW, MEDIUM, HIGH = 1, 2, 3, 4  # OCSF's severities
+PART = 16  # entries that are put in form together: more would hold up the thread that answers
 STEPS = {"tighten", "reauthenticate", "suspend"}
+OF_CLIENT = {"stream-end", "stream-dropped"}
+OF_ADMINISTRATOR = {"key-added", "key-rotated", "key-revoked", "released", "shredded"}
+GUARD, ADMINISTRATOR = "guard", "administrator"  # no client is called so
 FAILURES = {"policy-refused", "fingerprint-key-damaged", "charges-stranded"}
 BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # whatever some reader takes for the end of a line, or worse
 LATE = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}  # JSON lets them stand
+
+
+class Form(Protocol):
+    """Returns an entry as one line, or None where only the chain needs it.
+
+    `worker` is the name of its chain's folder: with the number, it tells the entry from all others.
+    """
+
+    def __call__(self, entry: Entry, worker: str = "") -> str | None:
+        """Return the line."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,26 @@ def event_of(entry: Entry) -> Event | None:
         severity = HIGH if entry.what in STEPS else MEDIUM if entry.what in {"alert", *FAILURES} else LOW
         return Event(entry.what, severity, success=entry.what not in FAILURES, said=f"guard: {entry.what}")
     return Event(*_asked(entry))
+
+
+def actor_of(entry: Entry) -> str:
+    """Return who did what an entry tells of: the client, the guard itself or its administrator; "" where unknown.
+
+    >>> actor_of(Done(n=1, t=0.0, what="suspend", client="cc6fsgld"))
+    'guard'
+    """
+    if isinstance(entry, Done) and entry.what not in OF_CLIENT:
+        return ADMINISTRATOR if entry.what in OF_ADMINISTRATOR else GUARD
+    return getattr(entry, "client", "")
+
+
+def target_of(entry: Entry) -> str:
+    """Return the client to whom something was done; "" where it was done to none, or by the client.
+
+    >>> target_of(Done(n=1, t=0.0, what="suspend", client="cc6fsgld"))
+    'cc6fsgld'
+    """
+    return entry.client if isinstance(entry, Done) and entry.what not in OF_CLIENT else ""
 
 
 def _asked(entry: Asked) -> tuple[str, int, bool, str]:
@@ -69,8 +103,8 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def facts(entry: Entry) -> dict[str, str | int | float]:
-    """Return the plain facts of an entry by name; fingerprints and the chain stay in the log."""
+def facts(entry: Entry, worker: str) -> dict[str, str | int | float]:
+    """Return the plain facts of an entry by name, its place in the log first; fingerprints stay there."""
     names = {
         Asked: (
             "id",
@@ -90,7 +124,8 @@ def facts(entry: Entry) -> dict[str, str | int | float]:
         Seen: ("client", "detector", "strength"),
         Done: ("what", "client", "detail", "count"),
     }.get(type(entry), ())
-    found = {name: getattr(entry, name) for name in names}
+    found: dict[str, str | int | float] = {"n": entry.n, "worker": worker}
+    found |= {name: getattr(entry, name) for name in names}
     if isinstance(entry, Asked):
         found |= {"parameters": ",".join(entry.parameters), "controls": ",".join(entry.controls)}
     if isinstance(entry, Seen):

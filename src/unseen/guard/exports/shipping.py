@@ -16,7 +16,6 @@ from unseen.guard.exports.targets import Target, open_target
 from unseen.guard.log.entries import Done, Entry
 from unseen.guard.policy import Export
 
-AT_ONCE = 16  # entries that are put in form and sent together: more would hold up the thread that answers
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 60.0  # between tries, doubled each time
 TRIES = 10  # of the same entries, before they are dropped
 FLUSH_S = 2.0  # how long a guard that stops waits for what is left, in all
@@ -95,7 +94,7 @@ class Line:
         """Wait for entries to send; False once the guard stops and there is none."""
         while True:
             self._tell()
-            while self._queue and len(self._batch) < AT_ONCE:
+            while self._queue and len(self._batch) < self._target.at_once:
                 self._batch.append(self._queue.popleft())
             if self._batch:
                 return True

@@ -3,10 +3,9 @@
 import os
 import re
 import socket
-from collections.abc import Callable
 from functools import cache
 
-from unseen.guard.exports.event import Event, event_of, facts, moment, one_line
+from unseen.guard.exports.event import Event, Form, event_of, facts, moment, one_line
 from unseen.guard.log.entries import Entry
 
 FACILITY = 13
@@ -14,20 +13,20 @@ SEVERITY = {1: 6, 2: 5, 3: 4, 4: 2}
 ENTERPRISE = "unseen@32473"  # the number that RFC 5612 keeps for examples: nobody's own
 
 
-def syslog(entry: Entry) -> str | None:
+def syslog(entry: Entry, worker: str = "") -> str | None:
     """Return an entry as one message."""
     event = event_of(entry)
     if event is None:
         return None
-    said = " ".join(f'{_name(name)}="{_escaped(str(fact))}"' for name, fact in ({"n": entry.n} | facts(entry)).items())
+    said = " ".join(f'{_name(name)}="{_escaped(str(fact))}"' for name, fact in facts(entry, worker).items())
     return f"{_header(entry, event)} [{ENTERPRISE} {said}] {one_line(event.said)}"
 
 
-def framed(form: Callable[[Entry], str | None]) -> Callable[[Entry], str | None]:
+def framed(form: Form) -> Form:
     """Return the form that puts what another says into a message without structured data."""
 
-    def message(entry: Entry) -> str | None:
-        event, said = event_of(entry), form(entry)
+    def message(entry: Entry, worker: str = "") -> str | None:
+        event, said = event_of(entry), form(entry, worker)
         return None if event is None or said is None else f"{_header(entry, event)} - {said}"
 
     return message

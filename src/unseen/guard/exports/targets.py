@@ -6,12 +6,14 @@ import socket
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from unseen.errors import PolicyError
 from unseen.guard.counts import Snapshot
-from unseen.guard.exports import FORMATS, Form
+from unseen.guard.exports import FORMATS
+from unseen.guard.exports.event import PART, Form
 from unseen.guard.exports.syslog import framed
 from unseen.guard.log.entries import Entry
 from unseen.guard.policy import Export, endpoint_of
@@ -23,6 +25,7 @@ class Target(Protocol):
     """Sends entries. Whatever it raises, the same entries are handed to it again later."""
 
     every_s: float | None  # how often `tell` is called; never where None
+    at_once: int  # how many entries are sent together at most
 
     def send(self, entries: Sequence[Entry]) -> int:
         """Send them all, in order; return how many of them can never be sent."""
@@ -38,6 +41,7 @@ class Lines:
     """What every target for lines does; `_put` sends encoded lines and returns how many were too long."""
 
     every_s: float | None = None
+    at_once = PART
 
     def __init__(self, form: Form) -> None:
         self._form = form
@@ -70,7 +74,7 @@ class SyslogTarget(Lines):
         self._socket: socket.socket | None = None
 
     def _put(self, lines: list[bytes]) -> int:
-        if self._socket is not None and self._kind == "tcp" and _closed(self._socket):
+        if self._socket is not None and self._kind != "udp" and _closed(self._socket):
             self.close()
         try:
             if self._socket is None:
@@ -115,11 +119,11 @@ def _sent(opened: socket.socket, line: bytes) -> bool:
 
 
 def _closed(opened: socket.socket) -> bool:
-    """Whether the other side has closed: what is sent then would be lost without a word."""
+    """Whether the other side has closed: what is sent then would be lost without a word. Drops what it has said."""
     try:
         opened.setblocking(False)  # noqa: FBT003 - its only argument
-        return opened.recv(1, socket.MSG_PEEK) == b""
-    except BlockingIOError:
+        return opened.recv(65_536) == b""
+    except (BlockingIOError, ssl.SSLWantReadError):
         return False
     except OSError:
         return True
@@ -170,9 +174,11 @@ def open_target(export: Export, worker: int) -> Target:
         from unseen.guard.exports.otlp import OtlpTarget
 
         return OtlpTarget(export, worker)
+    worker_name = f"worker-{worker}"
     form = FORMATS[export.format or ("syslog" if export.to == "syslog" else "jsonl")]
     if export.to == "file":
-        return FileTarget(Path(export.path or ""), form)
+        return FileTarget(Path(export.path or ""), partial(form, worker=worker_name))
     if export.address is None:
         raise PolicyError("log.exports: syslog needs an address.")
-    return SyslogTarget(*endpoint_of(export.address), form if export.format in {None, "syslog"} else framed(form))
+    form = form if export.format in {None, "syslog"} else framed(form)
+    return SyslogTarget(*endpoint_of(export.address), partial(form, worker=worker_name))

@@ -11,6 +11,8 @@ from unseen.guard.question import Adapter, Telling
 from unseen.guard.refusal import Refused
 from unseen.guard.watching import Watch
 
+METHODS = frozenset({"GET", "POST"})
+
 
 class Tokens(Protocol):
     """What knows tokens of an identity provider."""
@@ -55,19 +57,23 @@ def _shown(headers: dict[bytes, bytes]) -> str:
 
 
 def _find(exchange: Exchange, routes: Sequence[tuple[Route, Adapter]]) -> None:
-    if exchange.method not in {"GET", "POST"}:
-        raise Refused(405, "method", "Only GET and POST are understood.")
-    closed = False
-    for route, adapter in routes:
+    for route, adapter in routes if exchange.method in METHODS else ():
         found = adapter.match(exchange.method, exchange.path)
-        if found is None:
-            continue
-        if not exchange.client.may_use(route.name):
-            closed = True
-            continue
-        exchange.route, exchange.adapter = route, adapter
-        exchange.question = found if isinstance(found, Telling) else None
-        return
-    if closed:
-        raise Refused(403, "forbidden", "This key may not use this route.")
-    raise Refused(404, "unknown_route", "The policy names no such route.")
+        if found is not None and exchange.client.may_use(route.name):
+            exchange.route, exchange.adapter = route, adapter
+            exchange.question = found if isinstance(found, Telling) else None
+            return
+    raise _unfound(exchange, routes)
+
+
+def _unfound(exchange: Exchange, routes: Sequence[tuple[Route, Adapter]]) -> Refused:
+    """Return why no route answers; of other methods than the one that came, only on routes that the key may use."""
+    method, path = exchange.method, exchange.path
+    usable = [adapter for route, adapter in routes if exchange.client.may_use(route.name)]
+    if any(adapter.match("POST", path) is not None for adapter in usable):
+        return Refused(405, "method", "POST is needed here.")
+    if method not in METHODS:
+        return Refused(405, "method", "Only GET and POST are understood.")
+    if any(adapter.match(method, path) is not None for _, adapter in routes):
+        return Refused(403, "forbidden", "This key may not use this route.")
+    return Refused(404, "unknown_route", "The policy names no such route.")

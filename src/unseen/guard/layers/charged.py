@@ -40,8 +40,8 @@ class Charged:
         said = exchange.headers.get(b"idempotency-key")
         if said is None or self._shadow:
             return await self._spend(exchange)
-        if len(said) > LONGEST or exchange.question.stream:
-            raise bad("idempotency", f"An idempotency key has up to {LONGEST} bytes, and no stream can have one.")
+        if not 0 < len(said) <= LONGEST or exchange.question.stream:
+            raise bad("idempotency", f"An idempotency key has 1 to {LONGEST} bytes, and no stream can have one.")
         return await self._once(exchange, said)
 
     async def _once(self, exchange: Exchange, said: bytes) -> Reply:
@@ -97,9 +97,11 @@ class Charged:
             owed = ()
         try:
             return await self._inner(exchange)
-        except BaseException:  # nothing has left, of a stream neither: its events are read once this has returned
+        except BaseException as error:  # nothing has left, of a stream neither: it is read once this has returned
             if not exchange.upstream:  # a status tells something too, such as whether a word was seen in training
                 self._leases.refund(owed)
+            elif owed and isinstance(error, Refused):
+                error.say_charged()
             raise
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from unseen.errors import PolicyError
 from unseen.guard.answering import Answering, unreadable
+from unseen.guard.fitting import miscounted
 from unseen.guard.policy import Route
 from unseen.guard.question import Question, Telling
 from unseen.guard.refusal import Refused, bad
@@ -81,7 +82,7 @@ class OpenInference:
         count = inputs[0]["shape"][0]
         rows = _rows(self._fitting(inputs, count), count)
         if self._scales and len(rows[0]) != self._scales:
-            raise bad("shape", f"A record has {self._scales} values.")
+            raise miscounted(self._scales, len(rows[0]))
         body: dict[str, Any] = {"inputs": inputs}
         if (said := content.get("id")) is not None:
             body["id"] = _text(said)
