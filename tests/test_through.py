@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import unseen
 from unseen.cli.main import app
 from unseen.costing import task_of_plan
-from unseen.errors import FolderError, ModelError, PlanError, TargetStopped
+from unseen.errors import FolderError, ModelError, PlanError, TargetFailed, TargetStopped
 from unseen.options import quiet
 from unseen.plan import parse_plan, read_plan
 from unseen.planned import plan_options
@@ -170,6 +170,39 @@ def test_a_policy_that_gives_labels_only_leaves_label_only_attacks_and_says_what
     assert {one.name for one in run.iterdir()} == {"direct", "through", "references", "plan.toml", *pages}
     assert read_saved(run / "through").report.state == pair.through.report.state
     assert json.loads((run / "comparison.json").read_bytes())["state"] == pair.comparison.state
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "kind", "error", "says"),
+    [
+        (400, b"{}", "application/json", TargetFailed, "refused a request (HTTP 400)"),
+        (404, b"{}", "application/json", ModelError, "no endpoint at that url"),
+        (200, b"blocked", "text/html", ModelError, "text/html, not JSON"),
+    ],
+)
+def test_a_policy_that_turns_changed_copies_away_stops_the_audit_and_is_asked_again(
+    home, status, content, kind, error, says
+):
+    known, closed = {tuple(row) for row in X.tolist()}, [True]
+    answer = mlflow(MODEL.predict_proba)
+
+    def gate(handler, body, turn):
+        rows = body["dataframe_split"]["data"]
+        if closed[0] and not known.issuperset(map(tuple, rows)):
+            send(handler, status, content, kind)
+        else:
+            answer(handler, body, turn)
+
+    with served(answer) as direct, served(gate) as gateway:
+        rest = REST.replace("count = 3", "count = 0").replace('"lira-online", ', "")
+        path = plan(home, TARGET.format(url=direct.url, protocol="mlflow") + "classes = [0, 1]\n", rest)
+        with pytest.raises(error, match=re.escape(says)):
+            unseen.audit_plan_through(path, gateway.url)
+        asked = gateway.records
+        closed[0] = False
+        pair = unseen.audit_plan_through(path, gateway.url)
+        assert gateway.records == direct.records + asked - 2 * N
+    assert {one.name for one in pair.through.report.attacks if not one.estimates} == set()
 
 
 def test_references_answer_as_the_known_policy_lets_them(home):

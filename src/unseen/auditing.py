@@ -43,6 +43,7 @@ from unseen.slicing import CLASS, LABEL_TENTH, MOST_VALUES, Slice, by_loss_decil
 from unseen.stopping import settled
 from unseen.target import Answers, Target
 from unseen.targets.capacity import count_parameters
+from unseen.targets.http import HttpTarget
 from unseen.training import Answering, Trained, pool_notes, reference_facts, train_references
 from unseen.trial import Trial
 from unseen.weighing import weigh
@@ -254,7 +255,8 @@ def without_references(
 ) -> tuple[dict[str, Array], set[str]]:
     """Return the signals that take more than one answer a record and no references, and those that were refused.
 
-    A model may refuse perturbed copies, as a strict encoder does; then the attacks that need the signal have failed.
+    A model may refuse perturbed copies, as a strict encoder does; then the attacks that need the signal have failed. Of
+    an endpoint nobody knows why it refused, a guard's step or a fault on the way: the audit stops, and goes on later.
     """
     more = deeper(target, recipe, pool, answers, options, wanted)
     if not asks_again(target, wanted):
@@ -262,6 +264,8 @@ def without_references(
     try:
         held = robustness(target, pool, options.copies, options.seed, partial(options.progress, "perturbed copies"))
     except (TargetFailed, ModelError):
+        if isinstance(target, HttpTarget):
+            raise
         return more, {"robustness"}
     return more | {"robustness": held}, set()
 

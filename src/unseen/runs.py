@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from unseen.disk import PART, write_whole
+from unseen.disk import PART, lock_of, write_whole
 from unseen.errors import DataError, FolderError, ModelError
 from unseen.report import EXIT_CODES, SCHEMA, Report, from_json
 
@@ -58,7 +58,7 @@ def reserve(folder: Path | None) -> None:
 
 
 def _foreign(child: Path) -> bool:
-    return child.name not in {PLAN, LEDGER} and not child.name.startswith(PART)
+    return child.name not in {PLAN, LEDGER, lock_of(Path(LEDGER)).name} and not child.name.startswith(PART)
 
 
 def _read(path: Path) -> Claim | None:

@@ -14,11 +14,11 @@ from unseen.cli.main import app
 from unseen.comparison import NO_REGRESSION_FOUND, Comparison, Difference, Side, comparison_to_json
 from unseen.errors import PlanError
 from unseen.estimate import Estimate
-from unseen.renderers.changes import LESS, MORE, SAME, changes, told
+from unseen.renderers.changes import LESS, MORE, SAME, changes, lost, told
 from unseen.renderers.formats import rendered
 from unseen.renderers.side_by_side import SIDES, rendered_sides
 from unseen.renderers.terminal import verdict
-from unseen.report import LEAK, NOT_APPLICABLE, AttackResult, to_json
+from unseen.report import FAILED, LEAK, NOT_APPLICABLE, AttackResult, to_json
 
 ROUNDED = {"url": "http://gateway/x", "behind_policy": True, "controls": [{"name": "rounding", "decimals": 1}]}
 
@@ -92,6 +92,14 @@ def test_each_attack_stands_by_what_the_interval_of_its_change_says(sides):
         "3 attacks ran on both sides: 1 tell members from others less well through the policy, for 1 no change was "
         "seen and 1 tell them better. 1 that ran directly cannot run through the policy."
     )
+
+
+def test_an_attack_that_failed_through_the_policy_is_not_called_impossible(sides):
+    direct, through, comparison = sides
+    through = replace(through, attacks=[replace(one, state=FAILED, estimates=[]) for one in through.attacks])
+    said = told(direct, through, replace(comparison, differences=[]))
+    assert said == "4 that ran directly failed through the policy, which says nothing of it."
+    assert lost(direct, through) == []
 
 
 @pytest.mark.parametrize("name", ["html", "markdown"])

@@ -16,7 +16,7 @@ import pytest
 from tests.endpoints import cut, mlflow, send, served
 
 from unseen.access import Access
-from unseen.errors import ModelError, PlanError, TargetFailed, TargetStopped, UnseenError
+from unseen.errors import DataError, FolderError, ModelError, PlanError, TargetFailed, TargetStopped, UnseenError
 from unseen.plan import PROTOCOLS, TargetPlan
 from unseen.targets import asking, connection
 from unseen.targets.http import HttpTarget, Surroundings
@@ -139,6 +139,17 @@ def test_one_number_is_the_second_classs_probability_only_where_declared():
     with served(mlflow(lambda rows: rows[:, 0] / 10)) as seen:
         answers = target(seen.url, answers="probabilities").answer(TABLE)
     assert np.allclose(np.exp(answers.log_probs)[:, 1], np.arange(7) / 10)
+
+
+def test_probabilities_that_become_labels_are_refused_and_not_read_as_certain():
+    def reply(handler, body, turn):
+        mlflow(half if turn == 0 else lambda rows: (rows[:, 0] > 4).astype(int))(handler, body, turn)
+
+    message, _ = failed(reply, ModelError, records_per_request=3)
+    assert 'one number is a label unless answers = "probabilities"' in message
+    content = json.dumps({"predictions": [[0.5, 0.5], *[[0.5]] * 6]}).encode()
+    message, _ = failed(lambda handler, *_: send(handler, 200, content), ModelError)
+    assert "2 probabilities a record" in message
 
 
 def test_a_regression_gives_values():
@@ -310,6 +321,31 @@ def test_an_answer_that_trickles_is_given_up(monkeypatch):
     assert "no answer within" in message
 
 
+@pytest.mark.parametrize(
+    ("start", "again"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-A: ", b"a"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n", b" "),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+    ],
+)
+def test_an_answer_whose_head_or_end_never_comes_is_given_up(monkeypatch, start, again):
+    monkeypatch.setattr(asking, "MOST_TRIES", 1)
+
+    def reply(handler, _body, _turn):
+        handler.close_connection = True
+        handler.wfile.write(start)
+        for _ in range(100):
+            handler.wfile.write(again)
+            time.sleep(0.05)
+
+    start_s = time.monotonic()
+    message, _ = failed(reply, TargetStopped, timeout_seconds=0.2)
+    assert "no answer within 0.2 s" in message
+    assert time.monotonic() - start_s < 3
+
+
 @pytest.mark.parametrize("declared", [True, False])
 def test_a_giant_answer_is_not_read(monkeypatch, declared):
     monkeypatch.setattr(connection, "MOST_BYTES", 2**20)
@@ -407,6 +443,24 @@ def test_requests_keep_their_distance_and_waits_grow_up_to_a_cap():
     assert pauses == [asking.Asker(None, 4.0, 0)._pause(0, None), *pauses[1:]]  # chance follows from the seed
 
 
+@pytest.mark.parametrize("name", [KEY, f"Bearer {KEY}", f"x:{KEY}", f"record {SECRET}"])
+def test_an_endpoint_that_names_its_outputs_after_the_key_or_a_record_is_not_quoted(name):
+    outputs = [{"name": one, "shape": [1], "data": [1]} for one in (name, "y")]
+    content = json.dumps({"outputs": outputs}).encode()
+    failed(lambda handler, *_: send(handler, 200, content), ModelError, protocol="open-inference-v2")
+
+
+def test_an_endpoint_that_names_its_inputs_after_the_key_is_not_quoted(monkeypatch):
+    metadata = {"inputs": [{"name": name, "datatype": "FP64"} for name in (KEY, "y")]}
+    monkeypatch.setattr(HttpTarget, "_described", lambda _: metadata)
+    failed(mlflow(half), DataError, protocol="open-inference-v2")
+
+
+@pytest.mark.parametrize("said", ["Thu, 01 Jan 2026 00:00:00 +999999999999999", "soon", "-1", "1 2 3"])
+def test_a_wait_that_is_none_is_not_heeded(said):
+    assert asking.wait_of(connection.Reply(429, {"retry-after": said}, b"")) is None
+
+
 def test_what_was_answered_is_not_asked_again(tmp_path):
     with served(mlflow(half)) as seen:
         first = target(seen.url, folder=tmp_path).answer(TABLE)
@@ -437,6 +491,57 @@ def test_a_torn_end_is_cut_off_and_only_what_it_held_is_asked_again(tmp_path, lo
         assert np.array_equal(again.answer(TABLE).log_probs, whole.log_probs)
         assert seen.records == 7 + missing
         assert len(target(seen.url, folder=tmp_path).ledger.answers) == 7
+
+
+def test_of_two_audits_in_one_folder_the_second_is_refused_while_the_first_asks_and_charges_nobody_twice(tmp_path):
+    reached, on = threading.Event(), threading.Event()
+
+    def reply(handler, body, turn):
+        if turn == 0:
+            reached.set()
+            assert on.wait(30)
+        mlflow(half)(handler, body, turn)
+
+    with served(reply) as seen:
+        first, second = (target(seen.url, folder=tmp_path) for _ in range(2))
+        asking_now = threading.Thread(target=first.answer, args=(TABLE,))
+        asking_now.start()
+        assert reached.wait(30)
+        with pytest.raises(FolderError, match=r"another audit is asking with endpoint\.ledger in"):
+            second.answer(TABLE)
+        with pytest.raises(FolderError, match="another audit is asking"):
+            target(seen.url, folder=tmp_path)
+        on.set()
+        asking_now.join()
+        assert second.answer(TABLE).predicted.tolist() == [1] * 5 + [0] * 2
+        assert seen.records == 7
+    assert second.told() == first.told()
+
+
+@pytest.mark.parametrize("coarse", [np.round, lambda probs: np.round(probs, 1)])
+@pytest.mark.parametrize("resumed", [False, True])
+def test_answers_that_lose_decimals_on_the_way_are_told_of_across_runs_too(tmp_path, coarse, resumed):
+    table = pl.DataFrame({"a": np.arange(300.0) + 0.123, "b": np.full(300, SECRET)})
+
+    def fine(rows):
+        return np.column_stack([rows[:, 0], 300 - rows[:, 0]]) / 300
+
+    def reply(handler, body, _turn):
+        first = body["dataframe_split"]["data"][0][0] < 140
+        mlflow(fine if first else lambda rows: coarse(fine(rows)))(handler, body, 0)
+
+    with served(mlflow(fine)) as seen:
+        asked = target(seen.url, records_per_request=20)
+        asked.answer(table)
+        assert len(asked.told()) == 1
+    with served(reply) as seen:
+        asked = target(seen.url, folder=tmp_path, records_per_request=20)
+        asked.answer(table[:200] if resumed else table)
+        if resumed:
+            assert len(asked.told()) == 1  # too few since, so far
+            asked = target(seen.url, folder=tmp_path, records_per_request=20)
+            asked.answer(table)
+    assert "the answers changed form after record 140 of 300" in asked.told()[1]
 
 
 def test_an_audit_that_was_killed_asks_for_the_rest_alone(tmp_path):

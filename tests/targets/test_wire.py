@@ -71,8 +71,24 @@ def test_v2_reads_flat_and_nested_tensors(data):
 def test_v2_reads_the_output_that_the_plan_names():
     outputs = [{"name": "label", "shape": [2], "data": [0, 1]}, {"name": "p", "shape": [2, 1], "data": [0.5, 0.25]}]
     assert V2.decode({"outputs": outputs}, 2, said("open-inference-v2", output="p")) == [[0.5], [0.25]]
-    with pytest.raises(ModelError, match=r"\['label', 'p'\]: say which"):
+    with pytest.raises(ModelError, match=r"2 outputs \('label', 'p'\): say which"):
         V2.decode({"outputs": outputs}, 2, said("open-inference-v2"))
+
+
+@pytest.mark.parametrize("name", ["asked about 4711.25", "a" * 65, "näme", "", "Bearer key"])
+def test_a_name_of_an_endpoint_that_may_hold_what_it_was_asked_is_counted_and_not_shown(name):
+    outputs = [{"name": one, "shape": [1], "data": [1]} for one in (name, "p")]
+    with pytest.raises(ModelError, match="the endpoint gives 2 outputs: say which"):
+        V2.decode({"outputs": outputs}, 1, said("open-inference-v2"))
+    metadata = {"inputs": [{"name": one, "datatype": "FP32"} for one in (name, "b")]}
+    with pytest.raises(DataError, match="wants 2 inputs, and the tables"):
+        V2.encode(ROWS, said("open-inference-v2"), metadata)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_infinity_which_json_cannot_hold_is_refused(value):
+    with pytest.raises(DataError, match="1 of the tables' values is infinite"):
+        rows_of(pl.DataFrame({"a": [1.0, value, np.nan]}))
 
 
 @pytest.mark.parametrize("shape", [[3, 2], [2, "x"], None, [-5]])

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from unseen.comparison import Comparison
 from unseen.estimate import Estimate
 from unseen.renderers.words import at_rate, estimates_of, find, listed, plain
-from unseen.report import AttackResult, Report
+from unseen.report import FAILED, AttackResult, Report
 
 LESS, SAME, MORE = "tells less", "no change seen", "tells more"
 GROUPS = {
@@ -71,20 +71,28 @@ def sees_labels_only(one: AttackResult) -> bool:
 
 def lost(direct: Report, through: Report) -> list[AttackResult]:
     """Return the attacks that were measured directly and cannot run through the policy, with the reason there."""
+    return [one for one in without_numbers(direct, through) if one.state != FAILED]
+
+
+def without_numbers(direct: Report, through: Report) -> list[AttackResult]:
+    """Return the attacks that were measured directly and not through the policy, be it that they failed there."""
     return [one for one in through.attacks if not one.estimates and estimates_of(direct, one.name)]
 
 
 def told(direct: Report, through: Report, comparison: Comparison) -> str:
     """Return what the policy changes, in a sentence or two."""
     measured, gone = changes(direct, through, comparison), len(lost(direct, through))
-    if not measured and not gone:
+    failed = len(without_numbers(direct, through)) - gone
+    if not measured and not gone and not failed:
         return "Nothing could be compared: no attack was measured on both sides."
     counts = {what: sum(one.what == what for one in measured) for what in GROUPS}
     said = [f"{counts[LESS]} tell members from others less well through the policy"] if counts[LESS] else []
     said += [f"for {counts[SAME]} no change was seen"] if counts[SAME] else []
     said += [f"{counts[MORE]} tell them better"] if counts[MORE] else []
     ran = [f"{len(measured)} attacks ran on both sides: {listed(said)}."] if measured else []
-    return " ".join([*ran, *([f"{gone} that ran directly cannot run through the policy."] if gone else [])])
+    ran += [f"{gone} that ran directly cannot run through the policy."] if gone else []
+    ran += [f"{failed} that ran directly failed through the policy, which says nothing of it."] if failed else []
+    return " ".join(ran)
 
 
 def taken_away(one: AttackResult) -> str:

@@ -125,5 +125,5 @@ def wait_of(reply: Reply) -> float | None:
         return float(said)
     try:
         return max((parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds(), 0.0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -1,10 +1,13 @@
 """One kept connection to an endpoint: JSON out, a bounded answer in, no redirects, certificates checked."""
 
 import http.client
+import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from threading import Timer
 from urllib.parse import urlsplit
 
 import unseen
@@ -12,6 +15,7 @@ from unseen.errors import PlanError
 
 MOST_BYTES = 64 * 2**20  # of one answer
 PIECE = 2**16
+AFTER_S = 0.01  # so much after its end an exchange is cut off, so that who then looks at the clock finds it passed
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -72,19 +76,21 @@ class Connection:
         try:
             connection = self._connected()
             connection.request(method, place, body, {**sent, **(headers or {}), **self._secret})
-            return _whole(connection, until)
-        except NoAnswer:
+            with _cut_off(connection.sock, until):
+                return _whole(connection, until)
+        except (NoAnswer, OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            raise
-        except TimeoutError:
-            self.close()
-            raise NoAnswer(f"it gave no answer within {self._timeout:g} s (timeout_seconds)") from None
-        except ssl.SSLError as error:
-            self.close()
-            raise NoAnswer(f"its certificate or encryption was refused here ({type(error).__name__})") from None
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self.close()
-            raise NoAnswer(f"the connection failed ({type(error).__name__})") from None
+            raise NoAnswer(self._told_why(error, late=time.monotonic() >= until)) from None
+
+    def _told_why(self, error: Exception, *, late: bool) -> str:
+        """Return why there is no answer; what is cut off at the end of its time fails in any way."""
+        if late or isinstance(error, TimeoutError):
+            return f"it gave no answer within {self._timeout:g} s (timeout_seconds)"
+        if isinstance(error, NoAnswer):
+            return str(error)
+        if isinstance(error, ssl.SSLError):
+            return f"its certificate or encryption was refused here ({type(error).__name__})"
+        return f"the connection failed ({type(error).__name__})"
 
     def close(self) -> None:
         """Close the connection; the next question opens another."""
@@ -101,6 +107,23 @@ class Connection:
             else:
                 self._open = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
         return self._open
+
+
+@contextmanager
+def _cut_off(sock: socket.socket, until: float) -> Iterator[None]:
+    """Shut the connection down at that time: a head that trickles, or is never the last, has no end of its own."""
+    timer = Timer(max(until - time.monotonic(), 0) + AFTER_S, _shut, [sock])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _shut(sock: socket.socket) -> None:
+    with suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # of TLS too the connection, which its own would keep waiting
 
 
 def _whole(connection: http.client.HTTPConnection, until: float) -> Reply:
@@ -123,6 +146,8 @@ def _whole(connection: http.client.HTTPConnection, until: float) -> Reply:
             size += len(piece)
             if size > MOST_BYTES:
                 raise NoAnswer(f"its answer is larger than {MOST_BYTES // 2**20} MiB; lower records_per_request")
+        if time.monotonic() >= until:  # then this may be no end but ours
+            raise TimeoutError
         if length is not None and size < length:
             raise NoAnswer(f"its answer broke off after {size} of {length} bytes")
     ends = headers.get("connection", "").lower() == "close"

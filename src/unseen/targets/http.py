@@ -11,14 +11,15 @@ import msgspec
 import numpy as np
 
 from unseen.access import Access
-from unseen.errors import ModelError, PlanError, TargetFailed, TargetStopped
+from unseen.errors import DataError, ModelError, PlanError, TargetFailed, TargetStopped
 from unseen.plan import TargetPlan
 from unseen.signal import Array
 from unseen.target import Answers
 from unseen.targets.asking import Asker
 from unseen.targets.connection import Connection, Reply
+from unseen.targets.detail import coarser_after
 from unseen.targets.ledger import Ledger
-from unseen.targets.predictions import LABELS, PROBABILITIES, VALUES, answers_of, detected
+from unseen.targets.predictions import LABELS, PROBABILITIES, VALUES, answers_of, detected, of_both_classes
 from unseen.targets.secret import read_secret
 from unseen.targets.wire import FORMATS
 from unseen.targets.wire.rows import Rows, rows_of
@@ -63,10 +64,9 @@ class HttpTarget:
             raise PlanError('target.answers = "values" is a regression\'s, and takes no classes; the others need them.')
         if not HEADER.fullmatch(said.header):
             raise PlanError("header must be the name of one, of letters, digits and hyphens, such as X-API-Key.")
-        secret = {}
-        if said.api_key is not None:
-            key = read_secret(said.api_key, around.home, "api_key")
-            secret = {said.header: f"Bearer {key}" if said.header.lower() == "authorization" else key}
+        key = "" if said.api_key is None else read_secret(said.api_key, around.home, "api_key")
+        secret = {said.header: f"Bearer {key}" if said.header.lower() == "authorization" else key} if key else {}
+        self._names_key: Callable[[str], bool] = lambda text: bool(key) and key in text  # so no attribute holds it
         self._connection = Connection(self._url, secret, said.timeout_seconds, insecure=said.insecure)
         self._asker = Asker(self._connection, said.requests_per_second, around.seed)
         self.ledger = Ledger(around.folder)
@@ -92,13 +92,19 @@ class HttpTarget:
         return f"endpoint ({self._said.protocol})"
 
     def told(self) -> list[str]:
-        """Return what it took, over all runs of this folder: records, requests and refusals."""
+        """Return what it took, over all runs of this folder: records, requests and refusals; and a change of form."""
         counts = dict(self.ledger.tally)
         requests = counts.pop("requests", 0)
         refused = ", ".join(f"{count} x {name}" for name, count in sorted(counts.items()))
         again = f"; not answered at once: {refused}" if refused else ""
         asked = len(self.ledger.answers)
-        return [f"the endpoint was asked about {asked} different records in {requests} requests{again}."]
+        took = f"the endpoint was asked about {asked} different records in {requests} requests{again}."
+        after = coarser_after(list(self.ledger.answers.values())) if self._given == PROBABILITIES else None
+        changed = (
+            f"the answers changed form after record {after} of {asked} and have fewer decimals since: a step of the "
+            "guard, or another policy; the numbers mix both and settle nothing: ask anew, in another folder."
+        )
+        return [took] if after is None else [took, changed]
 
     def answer(self, features: Any) -> Answers:
         """Answer each record, from the ledger or by asking; equal records are asked about once.
@@ -107,6 +113,11 @@ class HttpTarget:
         and `ModelError` where an answer is none that can be read.
         """
         rows = rows_of(features)
+        with self.ledger.alone():
+            return self._understood(self._answered(rows))
+
+    def _answered(self, rows: Rows) -> list[Any]:
+        """Return what was answered about each record, after asking about those that nothing is known of."""
         asked = self._question(rows.names)
         keys = [self.ledger.key(asked, content) for content in rows.contents()]
         first = {key: place for place, key in reversed(list(enumerate(keys))) if key not in self.ledger.answers}
@@ -117,7 +128,7 @@ class HttpTarget:
                 places = wanted[start : start + most]
                 self._ask(rows.some(places), [keys[place] for place in places], start, len(wanted))
                 self._progress("records asked", start + len(places), len(wanted))
-        return self._understood([self.ledger.answers[key] for key in keys])
+        return [self.ledger.answers[key] for key in keys]
 
     def _question(self, names: tuple[str, ...] | None) -> bytes:
         """Return all that an answer depends on beside the record."""
@@ -135,9 +146,10 @@ class HttpTarget:
         except TargetStopped as error:
             self.ledger.add({}, self._counted())
             raise type(error)(self._told_why(error, done, of)) from None
-        except (ModelError, TargetFailed) as error:
+        except (DataError, ModelError, TargetFailed) as error:
             self.ledger.add({}, self._counted())
-            raise type(error)(f"{self._connection.shown}: {error}") from None
+            why = "what it gave names the key, and is not shown." if self._names_key(str(error)) else error
+            raise type(error)(f"{self._connection.shown}: {why}") from None
         self.ledger.add(dict(zip(keys, predictions, strict=True)), self._counted())
 
     def _told_why(self, error: TargetStopped, done: int, of: int) -> str:
@@ -168,6 +180,8 @@ class HttpTarget:
         return self._metadata
 
     def _understood(self, predictions: list[Any]) -> Answers:
+        if self._said.answers == PROBABILITIES and self._classes.size == 2:
+            predictions = of_both_classes(predictions)
         kind = self._given or detected(predictions, self._classes)
         answers = answers_of(predictions, self._classes, kind)
         self._given = kind

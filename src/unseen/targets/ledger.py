@@ -2,14 +2,15 @@
 
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
-from unseen.disk import refused
+from unseen.disk import held, lock_of, refused
 from unseen.errors import FolderError
 from unseen.runs import LEDGER
 
@@ -21,7 +22,7 @@ class Ledger:
 
     Each line is a checksum and JSON: the first holds the digests' key, the others one answer each, or a tally of
     requests. They are added in one write a request and forced to the disk; of a line that is not whole nothing is
-    used, and a torn end is cut off when the file is next opened. Raises `FolderError`.
+    used, and a torn end is cut off when the file is next opened. Who asks does so `alone`. Raises `FolderError`.
 
     >>> ledger = Ledger(None)
     >>> ledger.add({ledger.key(b"question"): [0.2, 0.8]}, {"requests": 1})
@@ -33,14 +34,24 @@ class Ledger:
         self.answers: dict[str, Any] = {}
         self.tally: dict[str, int] = {}
         self._salt, self._path = os.urandom(32), None if folder is None else folder / LEDGER
-        if self._path is not None:
+        with self.alone():
+            pass
+
+    def __repr__(self) -> str:
+        return f"Ledger({len(self.answers)} answers)"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Read what the file holds by now, and keep others from asking; raises `FolderError` where another does."""
+        if self._path is None:
+            yield
+            return
+        with _locked(self._path):
             try:
                 self._continue(self._path)
             except OSError as error:
                 raise refused(LEDGER, self._path.parent, error) from None
-
-    def __repr__(self) -> str:
-        return f"Ledger({len(self.answers)} answers)"
+            yield
 
     def key(self, *question: bytes) -> str:
         """Return the digest under which the answer to a question is kept; it says nothing without this ledger's key."""
@@ -65,7 +76,6 @@ class Ledger:
 
     def _continue(self, path: Path) -> None:
         """Read the file, cut off a torn end, or begin a new one."""
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         content = path.read_bytes() if path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         lines = [_read(line) for line in whole.splitlines()]
@@ -80,6 +90,7 @@ class Ledger:
         self._salt = bytes.fromhex(head["key"])
         if len(whole) < len(content):
             os.truncate(path, len(whole))
+        self.answers, self.tally = {}, {}
         for line in lines[1:]:
             if line is not None:
                 self._take(line)
@@ -89,6 +100,19 @@ class Ledger:
             self.answers[line["q"]] = line["a"]
         for name, count in line.get("n", {}).items():
             self.tally[name] = self.tally.get(name, 0) + count
+
+
+def _locked(path: Path) -> IO[str]:
+    try:
+        lock = held(lock_of(path))
+    except OSError as error:
+        raise refused(LEDGER, path.parent, error) from None
+    if lock is None:
+        raise FolderError(
+            f"another audit is asking with {LEDGER} in {path.parent}, or its disk has no locks: wait for its end, or "
+            "name another folder."
+        )
+    return lock
 
 
 def _line(content: Any) -> bytes:

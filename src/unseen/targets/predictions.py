@@ -28,6 +28,16 @@ def detected(predictions: Sequence[Any], classes: Array) -> str:
     return PROBABILITIES if isinstance(first, dict) or (isinstance(first, list) and len(first) > 1) else LABELS
 
 
+def of_both_classes(predictions: Sequence[Any]) -> list[Any]:
+    """Return predictions with one number a record, the second class's probability, as those of both classes.
+
+    >>> of_both_classes([0.25, [0.75], [0.5, 0.5]])
+    [[0.75, 0.25], [0.25, 0.75], [0.5, 0.5]]
+    """
+    plain = [one[0] if isinstance(one, list) and len(one) == 1 else one for one in predictions]
+    return [[1 - one, one] if _is_number(one) else one for one in plain]
+
+
 def answers_of(predictions: Sequence[Any], classes: Array, kind: str) -> Answers:
     """Return the answers that predictions are, or raise `ModelError` where one is not what `kind` says."""
     if kind == VALUES:
@@ -59,7 +69,8 @@ def _probs(predictions: Sequence[Any], classes: Array) -> Floats:
     rows = [_row(one, names) for one in predictions]
     if any(len(row) != len(names) or not all(_is_number(value) for value in row) for row in rows):
         raise ModelError(
-            f"the endpoint must give {len(names)} probabilities a record, for target.classes in their order."
+            f"the endpoint must give {len(names)} probabilities a record, for target.classes in their order; one "
+            'number is a label unless answers = "probabilities".'
         )
     probs = np.array(rows, dtype=np.float64)
     if not np.isfinite(probs).all():
@@ -75,13 +86,9 @@ def _probs(predictions: Sequence[Any], classes: Array) -> Floats:
 
 
 def _row(one: Any, names: list[str]) -> list[Any]:
-    """Return one prediction as a list in the order of the classes, from a list, an object by class, or one number."""
+    """Return one prediction as a list in the order of the classes, from a list or an object by class."""
     if isinstance(one, dict):
         return [one[name] for name in names] if one.keys() == set(names) else []
-    if isinstance(one, list) and len(one) == 1:
-        one = one[0]
-    if _is_number(one) and len(names) == 2:
-        return [1 - one, one]
     return one if isinstance(one, list) else []
 
 

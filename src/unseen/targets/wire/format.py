@@ -1,12 +1,16 @@
 """Format: one way to write records into a request and to read predictions out of an answer."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from unseen.errors import ModelError
 from unseen.plan import TargetPlan
 from unseen.targets.wire.rows import Rows
+
+NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+MOST_NAMES = 3  # in one message
 
 Encode = Callable[[Rows, TargetPlan, Any], Any]
 Decode = Callable[[Any, int, TargetPlan], list[Any]]
@@ -38,6 +42,18 @@ def listed(found: Any, records: int, where: str) -> list[Any]:
     if len(found) != records:
         raise ModelError(f"the endpoint was asked about {records} records and gave {len(found)} predictions.")
     return found
+
+
+def named(names: Collection[str], what: str) -> str:
+    """Return names that an endpoint gave, for a message; only how many where one may be no name but what was asked.
+
+    >>> named(["label", "p"], "outputs"), named(["label", "asked about 4711"], "outputs")
+    ("2 outputs ('label', 'p')", '2 outputs')
+    """
+    some = sorted(names)[:MOST_NAMES]
+    shown = ", ".join(map(repr, some))
+    more = ", ..." if len(names) > MOST_NAMES else ""
+    return f"{len(names)} {what}" + (f" ({shown}{more})" if some and all(map(NAME.fullmatch, some)) else "")
 
 
 def member(reply: Any, key: str) -> Any:

@@ -1,10 +1,12 @@
 """A table as rows of plain values, which JSON can hold."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from unseen.errors import DataError
 from unseen.features.rows import column_names, table_columns
 from unseen.signal import Array
 
@@ -39,7 +41,7 @@ class Rows:
 
 
 def rows_of(table: Any) -> Rows:
-    """Return a dense table as rows.
+    """Return a dense table as rows; raises `DataError` where a value is infinite, which JSON has no word for.
 
     >>> import numpy as np
     >>> rows_of(np.array([[1.5, 2.0]])).records
@@ -47,6 +49,12 @@ def rows_of(table: Any) -> Rows:
     """
     names = column_names(table)
     columns = [_plain(column) for column in table_columns(table)]
+    endless = sum(isinstance(value, float) and math.isinf(value) for column in columns for value in column)
+    if endless:
+        raise DataError(
+            f"{endless} of the tables' values {'is' if endless == 1 else 'are'} infinite, which JSON cannot hold: clip "
+            "them, or leave them empty."
+        )
     values = [list(row) for row in zip(*columns, strict=True)]
     return Rows(None if names is None else tuple(names), values)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from unseen.errors import DataError, ModelError
 from unseen.plan import TargetPlan
-from unseen.targets.wire.format import Format, listed, member
+from unseen.targets.wire.format import Format, listed, member, named
 from unseen.targets.wire.rows import Rows
 
 NAME = "input-0"  # of the one tensor, where neither the plan nor the endpoint's metadata names it
@@ -25,8 +25,8 @@ def encode(rows: Rows, said: TargetPlan, metadata: Any) -> Any:
         ]
     elif said.input is None and len(wanted) > 1:
         raise DataError(
-            f"the endpoint wants {len(wanted)} inputs, {sorted(wanted)[:3]} among them, and the tables' columns are "
-            "not these; drop or rename columns, or say target.input."
+            f"the endpoint wants {named(wanted, 'inputs')}, and the tables' columns are not these; drop or rename "
+            "columns, or say target.input."
         )
     else:
         name = said.input or next(iter(wanted), NAME)
@@ -66,8 +66,8 @@ def decode(reply: Any, records: int, said: TargetPlan) -> list[Any]:
         raise ModelError("the endpoint's outputs must be a list of named tensors.")
     chosen = [one for one in outputs if said.output in {None, one["name"]}]
     if len(chosen) != 1:
-        names = [str(one["name"]) for one in outputs]
-        raise ModelError(f"the endpoint gives the outputs {names}: say which is asked for, target.output.")
+        given = named([str(one["name"]) for one in outputs], "outputs")
+        raise ModelError(f"the endpoint gives {given}: say which is asked for, target.output.")
     shape, data = member(chosen[0], "shape"), member(chosen[0], "data")
     try:
         tensor = np.array(data, dtype=object).reshape([int(size) for size in shape])
