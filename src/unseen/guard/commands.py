@@ -13,18 +13,18 @@ from pathlib import Path
 
 from unseen.disk import check_writable, write_whole
 from unseen.errors import FolderError, PolicyError, UnseenError
+from unseen.guard import log_commands
 from unseen.guard.checking import findings
 from unseen.guard.explaining import explain
 from unseen.guard.keys import Key, KeyRing, id_in
 from unseen.guard.policy import PLAIN, Policy, Server, is_plain, read_policy
 from unseen.guard.proposing import PROTOCOLS, proposal
 from unseen.guard.readiness import missing
-from unseen.guard.same_secret import require_same
-from unseen.guard.secrets import derive, read_secret, strong
+from unseen.guard.same_secret import own_secret
+from unseen.guard.secrets import derive
 from unseen.guard.unusable import unusable
 from unseen.guard.words import number_of
 
-OPEN_END = "; no orderly end (normal while a guard runs): what was cut off of its last seconds would not be seen"
 LONGEST_DAYS = 36_500
 HOUR_S, DAY_S = 3600.0, 86_400.0
 Command = Callable[[argparse.Namespace], int]
@@ -104,13 +104,17 @@ def _log(parser: argparse.ArgumentParser) -> None:
     from unseen.guard.exports import FORMATS
 
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    verify = _command(commands, "verify", _verify, "say whether the log is as it was written; exit code 1 where not")
+    verify = _command(
+        commands, "verify", log_commands.verify, "say whether the log is as it was written; exit code 1 where not"
+    )
     verify.add_argument("--public-key", action="append", default=[], metavar="HEX", help="a key that may sign")
-    export = _command(commands, "export", _export, "print the log for other systems")
+    export = _command(commands, "export", log_commands.export, "print the log for other systems")
     export.add_argument("--format", choices=sorted(FORMATS), default="ocsf")
-    show = _command(commands, "show", _show, "what one key or client asked and got, and in what pattern")
+    show = _command(commands, "show", log_commands.show, "what one key or client asked and got, and in what pattern")
     show.add_argument("--key", required=True, help="the id of a key or of a client")
-    shred = _command(commands, "shred", _shred, "delete a tenant's fingerprint key: its fingerprints then say nothing")
+    shred = _command(
+        commands, "shred", log_commands.shred, "delete a tenant's fingerprint key: its fingerprints then say nothing"
+    )
     shred.add_argument("--tenant", required=True)
     for command in (verify, export, show, shred):
         command.add_argument("policy", type=Path)
@@ -170,14 +174,7 @@ def _say(text: str) -> None:
 
 
 def _ring(policy: Policy) -> KeyRing:
-    return KeyRing(Path(policy.guard.state), derive(_own_secret(policy), "keys"))
-
-
-def _own_secret(policy: Policy) -> bytes:
-    """Return the secret, where it is the one that the state was made with: whatever is written needs that one."""
-    secret = strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret")
-    require_same(Path(policy.guard.state), secret)
-    return secret
+    return KeyRing(Path(policy.guard.state), derive(own_secret(policy), "keys"))
 
 
 def _add(arguments: argparse.Namespace) -> int:
@@ -228,7 +225,6 @@ def _write_down(policy: Policy, what: str, client: str, detail: str = "") -> Non
     """Leave a record of a change in a chain of the log that no worker writes."""
     from unseen.guard.gateway import changes
 
-    _own_secret(policy)
     with changes(policy) as write:
         write(what=what, client=client, detail=detail)
 
@@ -279,109 +275,6 @@ def _revoke(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _verify(arguments: argparse.Namespace) -> int:
-    from unseen.guard.log.chain import public_of, signing_key
-    from unseen.guard.log.verifying import OTHER_KEY, verify
-
-    policy = read_policy(arguments.policy)
-    try:
-        keys = [bytes.fromhex(key) for key in arguments.public_key]
-    except ValueError:
-        raise PolicyError("a public key is written as 64 hexadecimal digits.") from None
-    said = "the keys given"
-    if not keys:
-        try:
-            keys = [public_of(signing_key(strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret")))]
-            said = "this guard's key"
-        except PolicyError:
-            said = "the key that each chain names itself, which is no proof of who wrote it"
-    folder = Path(policy.guard.state) / "log"
-    verdicts = verify(folder, keys)
-    if not verdicts:
-        raise FolderError(f"there is no log in {folder.absolute()}.")
-    for one in verdicts:
-        state = f"BROKEN at {one.bad}" if one.bad else "as it was written"
-        if one.bad.endswith(OTHER_KEY):
-            state = _by_another(folder / one.chain, keys)
-        torn = f"; {number_of(one.torn_bytes, 'torn byte')} of killed writers" if one.torn_bytes else ""
-        sys.stdout.write(
-            f"{one.chain}: {state}; {number_of(one.records, 'record')}, "
-            f"{number_of(one.signed, 'signature')} by {said}, "
-            f"{number_of(one.unsigned, 'record')} after the last{torn}{'' if one.ended else OPEN_END}\n"
-        )
-    return 1 if any(one.bad for one in verdicts) else 0
-
-
-def _by_another(chain: Path, keys: Sequence[bytes]) -> str:
-    """Return what to say of a chain that names a key which is not among `keys`."""
-    from unseen.guard.log.entries import Start
-    from unseen.guard.log.reading import entries_of
-
-    named = {entry.public_key: None for entry in entries_of(chain) if isinstance(entry, Start)}
-    given = " ".join(f"--public-key {key}" for key in {**named, **{key.hex(): None for key in keys}})
-    return (
-        "NOT PROVEN: it was signed with another secret. Is guard.secret not the one that the guard had? Then set that. "
-        f"Was it rotated? Then verify with both keys, if you know the old one: {given}. If neither, somebody else "
-        "wrote this"
-    )
-
-
-def _export(arguments: argparse.Namespace) -> int:
-    from unseen.guard.exports import FORMATS
-    from unseen.guard.log.reading import chains, entries_of
-
-    form = FORMATS[arguments.format]
-    log = Path(read_policy(arguments.policy).guard.state) / "log"
-    whole = _whole(log)
-    for chain in chains(log):
-        for entry in entries_of(chain):
-            if (line := form(entry, chain.name)) is not None:
-                sys.stdout.buffer.write(line.encode() + b"\n")
-    return whole
-
-
-def _whole(log: Path) -> int:
-    """Return 0 where the log is as it was written; else say so, and return 1. Raises `FolderError` without a log."""
-    from unseen.guard.log.verifying import verify
-
-    verdicts = verify(log, [])
-    if not verdicts:
-        raise FolderError(f"there is no log in {log.absolute()}.")
-    broken = [one.chain for one in verdicts if one.bad]
-    if broken:
-        said = f"the log is not as it was written ({', '.join(broken)}), and what is damaged or gone is left out here"
-        sys.stderr.write(f"unseen guard: {said}: see unseen guard log verify.\n")
-    return 1 if broken else 0
-
-
-def _show(arguments: argparse.Namespace) -> int:
-    from unseen.guard.incident import incident
-    from unseen.guard.log.reading import entries
-
-    log = Path(read_policy(arguments.policy).guard.state) / "log"
-    whole = _whole(log)
-    sys.stdout.write(incident(entries(log), id_in(arguments.key)))
-    return whole
-
-
-def _shred(arguments: argparse.Namespace) -> int:
-    from unseen.guard.gateway import changes
-    from unseen.guard.tenant_keys import tenant_key_path
-
-    policy = read_policy(arguments.policy)
-    path = tenant_key_path(Path(policy.guard.state), arguments.tenant)
-    if not path.exists():
-        raise PolicyError("there is no fingerprint key of this tenant.")
-    _own_secret(policy)
-    with changes(policy) as write:  # before the key is gone: that it went must be written down
-        path.unlink()
-        write(what="shredded", client="", detail=path.name)
-    sys.stdout.write(
-        "The fingerprints of this tenant say nothing any more. Guards that run make a new key within a second.\n"
-    )
-    return 0
-
-
 def _calibrate(arguments: argparse.Namespace) -> int:
     from unseen.guard.calibration import calibrate_from
 
@@ -401,7 +294,7 @@ def _release(arguments: argparse.Namespace) -> int:
     from unseen.guard.watching import read_standings, released
 
     policy, client = read_policy(arguments.policy), id_in(arguments.client)
-    _own_secret(policy)
+    own_secret(policy)  # with another one, that is what is said first
     state = Path(policy.guard.state)
     if client not in read_standings(state):
         raise PolicyError(f"nothing was noticed of the client {client!r}.")

@@ -40,8 +40,8 @@ from unseen.guard.policy import Policy
 from unseen.guard.protocols import adapter_of
 from unseen.guard.refusal import Refused
 from unseen.guard.relay import Relay
-from unseen.guard.same_secret import require_same
-from unseen.guard.secrets import derive, read_secret, strong
+from unseen.guard.same_secret import own_secret
+from unseen.guard.secrets import derive
 from unseen.guard.stores import open_store
 from unseen.guard.tenant_keys import TenantKey, look_at_tenant_key, tenant_key_path
 from unseen.guard.unusable import give_to_owner_of, unusable
@@ -135,9 +135,7 @@ def open_state(policy: Policy, worker: int = 0) -> State:
 
     `worker` is the first place that is tried: a chain of the log has one writer, so one that is taken is passed over.
     """
-    secret = strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret")
-    folder = Path(policy.guard.state)
-    require_same(folder, secret)
+    secret, folder = own_secret(policy), Path(policy.guard.state)
     worker, place = _free_place(folder / "log", worker)
     with ExitStack() as opened:  # what is open is closed again where a later part cannot be opened
         opened.enter_context(place)
@@ -173,9 +171,9 @@ def open_state(policy: Policy, worker: int = 0) -> State:
 def changes(policy: Policy) -> Iterator[Callable[..., object]]:
     """Open the log from outside the guard, in a chain that no worker has; yield what writes a `Done` down.
 
-    What must be written down is done inside: where nothing can be written, it is not begun.
+    What must be written down is done inside: where nothing can be written, or with another secret, it is not begun.
     """
-    secret = strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret")
+    secret = own_secret(policy)
     log = Path(policy.guard.state) / "log"
     worker, place = _free_place(log, OUTSIDE)
     with place:

@@ -15,6 +15,7 @@ import msgspec
 from unseen.disk import write_whole
 from unseen.errors import FolderError, PolicyError
 from unseen.guard.client import Client
+from unseen.guard.policy import Policy
 from unseen.guard.unusable import alone_in_state, give_to_owner_of, unusable
 
 FILE = "keys.json"
@@ -183,6 +184,13 @@ def _id_of(token: str) -> str:
     """
     parts = token.split("_", 2)
     return parts[1] if len(parts) == 3 and parts[0] == PREFIX else ""
+
+
+def closed_to_all(policy: Policy, ring: KeyRing) -> str:
+    """Return what to do where no key opens and no token could, or "". Raises `FolderError`."""
+    if policy.oidc is not None or any(key.valid(time.time()) for key in ring.all()):
+        return ""
+    return "there is no key that opens, and no [oidc]: see unseen guard keys add."
 
 
 def _checksum(bare: str) -> str:

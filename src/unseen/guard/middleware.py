@@ -3,7 +3,6 @@
 import asyncio
 import atexit
 import logging
-import time
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from unseen.errors import UnseenError
 from unseen.guard.asgi import NO_STORE, App, Receive, Send, live
 from unseen.guard.checking import refuse_useless
 from unseen.guard.gateway import Gateway, open_state
+from unseen.guard.keys import closed_to_all
 from unseen.guard.opening import open_gateway
 from unseen.guard.policy import Policy, policy_from, read_policy
 from unseen.guard.refusal import Refused
@@ -78,8 +78,8 @@ class Middleware:
             raise
         self._watching = asyncio.create_task(self._gateway.watch.run())
         atexit.register(self._close_now)
-        if self._policy.oidc is None and not any(key.valid(time.time()) for key in state.keys.all()):
-            LOG.warning("unseen guard: there is no key that opens, and no [oidc]: see unseen guard keys add.")
+        if closed := closed_to_all(self._policy, state.keys):
+            LOG.warning("unseen guard: %s", closed)
 
     def _opens(self) -> bool:
         """Whether the guard is open now; what keeps it from that is told to the operator once, and to no client."""

@@ -1,12 +1,11 @@
 """Readiness: what this machine lacks for a guard to start with a policy that is right in itself."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from unseen.errors import InputError
 from unseen.guard.checking import Finding, note, secrets_of, secrets_of_exports
-from unseen.guard.keys import KeyRing
+from unseen.guard.keys import KeyRing, closed_to_all
 from unseen.guard.policy import Policy
 from unseen.guard.same_secret import other_secret
 from unseen.guard.secrets import read_secret, strong
@@ -31,9 +30,8 @@ def missing(policy: Policy) -> Iterator[Finding]:
     for one in damaged(Path(policy.guard.state)):
         yield note("guard.state", f"a tenant is not answered: {one}")
     try:
-        keys = KeyRing(Path(policy.guard.state), b"").all()
+        closed = closed_to_all(policy, KeyRing(Path(policy.guard.state), b""))
     except InputError as error:
-        yield note("guard.state", f"{HERE} {error}")
-        return
-    if policy.oidc is None and not any(key.valid(time.time()) for key in keys):
-        yield note("guard.state", f"{HERE} there is no key that opens, and no [oidc]; see unseen guard keys add.")
+        closed = str(error)
+    if closed:
+        yield note("guard.state", f"{HERE} {closed}")

@@ -7,7 +7,8 @@ from pathlib import Path
 from unseen.disk import write_whole
 from unseen.errors import PolicyError
 from unseen.guard.keys import KeyRing
-from unseen.guard.secrets import derive
+from unseen.guard.policy import Policy
+from unseen.guard.secrets import derive, read_secret, strong
 from unseen.guard.unusable import check_usable, give_to_owner_of, unusable
 from unseen.guard.words import number_of
 
@@ -27,6 +28,13 @@ def require_same(folder: Path, secret: bytes) -> None:
         check_usable(folder)
         write_whole(path, f"{_check(secret)}\n".encode())
         give_to_owner_of(folder, path)
+
+
+def own_secret(policy: Policy) -> bytes:
+    """Return the secret of a policy, where it is the one that the state was made with: whatever is written needs it."""
+    secret = strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret")
+    require_same(Path(policy.guard.state), secret)
+    return secret
 
 
 def other_secret(folder: Path, secret: bytes) -> str:

@@ -4,7 +4,6 @@ import asyncio
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,14 +12,13 @@ import uvloop
 
 from unseen.errors import PolicyError, UnseenError
 from unseen.guard.checking import refuse_useless
-from unseen.guard.keys import KeyRing
+from unseen.guard.keys import KeyRing, closed_to_all
 from unseen.guard.listening import listen
 from unseen.guard.opening import successor
 from unseen.guard.pace import Pace
 from unseen.guard.policy import Policy, address_of, read_policy
 from unseen.guard.relay import Relay
-from unseen.guard.same_secret import require_same
-from unseen.guard.secrets import read_secret, strong
+from unseen.guard.same_secret import own_secret
 from unseen.guard.shared_pace import SharedPace
 from unseen.guard.supervising import Supervisor
 from unseen.guard.unusable import unusable
@@ -37,10 +35,9 @@ def serve(path: Path, say: Callable[[str], None] = print) -> int:
     signal.signal(signal.SIGHUP, lambda number, _: early.append(number))
     policy = read_policy(path)
     refuse_useless(policy)
-    keys = KeyRing(Path(policy.guard.state), b"").all()
-    if policy.oidc is None and not any(key.valid(time.time()) for key in keys):
-        raise PolicyError("nobody could ask: there is no key that opens, and no [oidc]: see unseen guard keys add.")
-    require_same(Path(policy.guard.state), strong(read_secret(policy.guard.secret, "guard.secret"), "guard.secret"))
+    if closed := closed_to_all(policy, KeyRing(Path(policy.guard.state), b"")):
+        raise PolicyError(f"nobody could ask: {closed}")
+    own_secret(policy)
     sock = listen(*address_of(policy.guard.listen))
     alone = policy.guard.workers == 1
     shared = Shared(Pace(), None) if alone else Shared(SharedPace(), Relay())

@@ -12,12 +12,10 @@ from unseen.guard.keys import Key, KeyRing
 from unseen.guard.log.entries import Asked, Done, Start
 from unseen.guard.log.reading import chains, entries, entries_in, segments
 from unseen.guard.policy import AT_ONCE, Policy, Tier
-from unseen.guard.stores import open_store
+from unseen.guard.stores import BUDGETS, open_store
 from unseen.guard.tenant_keys import damaged
 from unseen.guard.watching import read_standings
 from unseen.guard.words import number_of
-
-BUDGETS = "budgets.sqlite"
 
 
 def status(policy: Policy) -> str:

@@ -304,12 +304,6 @@ class Watch:
         found = self._standing.get(client)
         return not self._shadow and found is not None and found.has("tighten", time.time() if now is None else now)
 
-    def release(self, client: str) -> bool:
-        """Forget what was seen of a client, and end all steps; return whether there was any. Raises `FolderError`."""
-        known = released(self._path.parent, client)
-        self.was_released(client, known=known)
-        return known
-
     def was_released(self, client: str, *, known: bool) -> None:
         """Forget a client whose standing was taken out of the file, where there was any."""
         self._forget(client)

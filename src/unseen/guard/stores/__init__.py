@@ -7,13 +7,15 @@ from unseen.guard import policy as policies
 from unseen.guard.budget import Store
 from unseen.guard.secrets import read_secret
 
+BUDGETS = "budgets.sqlite"
+
 
 def open_store(settings: policies.Store, folder: Path) -> Store:
     """Open the store that a policy names. Raises `PolicyError` or `MissingExtra`."""
     if settings.kind == "sqlite":
         from unseen.guard.stores.sqlite import SqliteStore
 
-        return SqliteStore(folder / "budgets.sqlite", power=settings.durability == "power")
+        return SqliteStore(folder / BUDGETS, power=settings.durability == "power")
     if settings.url is None:
         raise PolicyError(f"store.url must name the secret that holds the address of {settings.kind}, as 'env:NAME'.")
     url = read_secret(settings.url, "store.url").decode()
